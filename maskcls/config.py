@@ -1,0 +1,396 @@
+"""The typed schema behind every YAML file of ``configs/``: types, ranges, allowed names, and what contradicts what.
+
+`parse` turns a resolved configuration into frozen dataclasses; whatever is wrong with it ends in a `UserError` of one
+line. The values and their defaults stand in the YAML files, not here. Nothing here imports torch or Hydra.
+"""
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+from maskcls.errors import UserError
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bounds of a number, inclusive unless said otherwise."""
+
+    low: float
+    high: float = math.inf
+    above_low: bool = False
+    below_high: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return (value > self.low if self.above_low else value >= self.low) and (
+            value < self.high if self.below_high else value <= self.high
+        )
+
+    def __str__(self) -> str:
+        low = f"above {self.low:g}" if self.above_low else f"at least {self.low:g}"
+        if self.high == math.inf:
+            return low
+        return f"{low} and {'below' if self.below_high else 'at most'} {self.high:g}"
+
+
+Count = Annotated[int, Range(1)]
+WholeNumber = Annotated[int, Range(0)]
+Positive = Annotated[float, Range(0, above_low=True)]
+NonNegative = Annotated[float, Range(0)]
+Fraction = Annotated[float, Range(0, 1)]
+FractionBelowOne = Annotated[float, Range(0, 1, below_high=True)]
+
+Device = Annotated[str, "auto, cpu, cuda, cuda:N or mps"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class ResNet18Config:
+    name: Literal["resnet18"]
+    default_input_size: Annotated[int, Range(32)]
+    pretrained: bool
+
+
+@dataclass(frozen=True)
+class VGG16Config:
+    name: Literal["vgg16"]
+    default_input_size: Annotated[int, Range(32)]
+    pretrained: bool
+    dropout: FractionBelowOne
+
+
+@dataclass(frozen=True)
+class MyCNNConfig:
+    name: Literal["mycnn"]
+    default_input_size: Annotated[int, Range(8)]
+    dropout: FractionBelowOne
+
+
+ModelConfig = ResNet18Config | VGG16Config | MyCNNConfig
+
+
+@dataclass(frozen=True)
+class SGDConfig:
+    name: Literal["sgd"]
+    lr: Positive
+    momentum: FractionBelowOne
+    nesterov: bool
+    weight_decay: NonNegative
+    decay_norm_and_bias: bool
+    clip_norm: Positive | None
+
+
+@dataclass(frozen=True)
+class AdamConfig:
+    name: Literal["adam", "adamw"]
+    lr: Positive
+    beta1: FractionBelowOne
+    beta2: FractionBelowOne
+    eps: Positive
+    weight_decay: NonNegative
+    decay_norm_and_bias: bool
+    clip_norm: Positive | None
+
+
+OptimConfig = SGDConfig | AdamConfig
+
+
+@dataclass(frozen=True)
+class ConstantConfig:
+    name: Literal["constant"]
+
+
+@dataclass(frozen=True)
+class OneCycleConfig:
+    name: Literal["onecycle"]
+    warmup_fraction: Annotated[float, Range(0, 1, above_low=True, below_high=True)]
+    start_factor: Annotated[float, Range(0, 1, above_low=True)]
+    final_factor: Annotated[float, Range(0, 1, above_low=True)]
+
+
+@dataclass(frozen=True)
+class CosineConfig:
+    name: Literal["cosine"]
+    warmup_epochs: NonNegative
+    final_factor: Fraction
+
+
+ScheduleConfig = ConstantConfig | OneCycleConfig | CosineConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What every data set has in common."""
+
+    root: Path
+    positive_class: str | None
+    batch_size: Count
+    eval_batch_size: Count
+    input_size: Annotated[int, Range(8)]
+    normalization: Literal["study", "dataset", "imagenet"]
+    val_fraction: Annotated[float, Range(0, 1, above_low=True, below_high=True)]
+    test_fraction: FractionBelowOne
+    split_seed: WholeNumber
+    workers: WholeNumber
+    cache_dir: Path
+
+
+@dataclass(frozen=True)
+class FolderConfig(DataConfig):
+    name: Literal["folder"]
+
+
+@dataclass(frozen=True)
+class FaceMask12KConfig(DataConfig):
+    name: Literal["facemask12k"]
+    download: bool
+
+
+@dataclass(frozen=True)
+class SyntheticConfig(DataConfig):
+    name: Literal["synthetic"]
+    seed: WholeNumber
+    train_images: Annotated[int, Range(4)]
+    val_images: Annotated[int, Range(2)]
+    test_images: Annotated[int, Range(2)]
+
+
+AnyDataConfig = FolderConfig | FaceMask12KConfig | SyntheticConfig
+
+
+@dataclass(frozen=True)
+class NoAugmentConfig:
+    name: Literal["none"]
+
+
+@dataclass(frozen=True)
+class LightAugmentConfig:
+    name: Literal["light"]
+    flip_probability: Fraction
+    shift: Annotated[float, Range(0, 0.5)]
+    rotation_degrees: Annotated[float, Range(0, 180)]
+    zoom: FractionBelowOne
+    brightness: FractionBelowOne
+    contrast: FractionBelowOne
+    saturation: FractionBelowOne
+
+
+AugmentConfig = NoAugmentConfig | LightAugmentConfig
+
+
+@dataclass(frozen=True)
+class EarlyStoppingConfig:
+    patience: Count | None
+    min_delta: NonNegative
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    model: ModelConfig
+    optim: OptimConfig
+    schedule: ScheduleConfig
+    data: AnyDataConfig
+    augment: AugmentConfig
+    epochs: Count
+    seed: WholeNumber
+    device: Device
+    precision: Precision
+    label_smoothing: FractionBelowOne
+    ema_decay: Annotated[float, Range(0, 1, above_low=True, below_high=True)] | None
+    early_stopping: EarlyStoppingConfig
+    test: Literal["best", "last", "both", "none"]
+    plots: bool
+
+
+@dataclass(frozen=True)
+class EvalDataConfig:
+    root: Path | None
+    batch_size: Count | None
+    workers: WholeNumber
+    cache_dir: Path
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    ckpt: Path
+    split: Literal["train", "val", "test", "all"] | None
+    data: EvalDataConfig
+    device: Device
+    precision: Precision | None
+    plots: bool
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    ckpt: Path
+    source: str
+    batch_size: Count | None
+    device: Device
+    precision: Precision | None
+
+
+SCHEMAS: dict[str, type] = {"train": TrainConfig, "eval": EvalConfig, "predict": PredictConfig}
+
+
+def parse(command: str, values: Mapping[str, Any]) -> Any:
+    """Check a resolved configuration and return it typed.
+
+    Args:
+        command: a key of `SCHEMAS`.
+        values: plain nested dictionaries, interpolations resolved, as OmegaConf's ``to_container`` returns them.
+
+    Returns:
+        An instance of ``SCHEMAS[command]``.
+
+    Raises:
+        UserError: naming the first key that is unknown, missing, of a wrong type, out of range, or in contradiction.
+    """
+    config = _convert(values, SCHEMAS[command], "")
+    if isinstance(config, TrainConfig):
+        _check_contradictions(config)
+    return config
+
+
+def as_dictionary(config: Any) -> dict[str, Any]:
+    """A configuration as `parse` takes it: plain nested dictionaries, paths as text."""
+    return {
+        name: as_dictionary(value) if dataclasses.is_dataclass(value) else str(value) if isinstance(value, Path) else value
+        for name, value in ((field.name, getattr(config, field.name)) for field in dataclasses.fields(config))
+    }
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """``; did you mean 'X'?`` for the most similar of ``names``, or nothing."""
+    candidates = list(names)
+    matches = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
+    # 'lr' for 'optim.lr': a key typed without its group
+    matches = matches or [c for c in candidates if c.rpartition(".")[2] == name.rpartition(".")[2]]
+    return f"; did you mean '{matches[0]}'?" if matches else ""
+
+
+def _convert(value: Any, annotation: Any, key: str) -> Any:
+    """Return ``value`` as ``annotation`` asks, or raise a UserError that names ``key``."""
+    options = _union_members(annotation)
+    if value == "???":
+        raise UserError(f"{key} is missing: give it as {key}={'PATH' if key in ('ckpt', 'source') else 'VALUE'}")
+    if value is None and type(None) in options:
+        return None
+    options = [option for option in options if option is not type(None)]
+    if all(dataclasses.is_dataclass(option) for option in options):
+        return _convert_group(value, options, key)
+    return _convert_scalar(value, options[0], key, optional=type(None) in _union_members(annotation))
+
+
+def _union_members(annotation: Any) -> list[Any]:
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        return list(typing.get_args(annotation))
+    return [annotation]
+
+
+def _convert_group(value: Any, options: list[Any], key: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise UserError(f"{key}={_shown(value)}: '{key}' is a group of keys, not a value")
+    schema = options[0]
+    if len(options) > 1:
+        by_name = {name: option for option in options for name in _allowed_names(option)}
+        name = value.get("name")
+        if name not in by_name:
+            hint = nearest(str(name), by_name)
+            raise UserError(f"{key}.name={_shown(name)}: expected one of {', '.join(by_name)}{hint}")
+        schema = by_name[name]
+    hints = typing.get_type_hints(schema, include_extras=True)
+    prefix = f"{key}." if key else ""
+    for name in value:
+        if name not in hints:
+            where = f" of {key}={value['name']}" if len(options) > 1 else ""
+            raise UserError(
+                f"{prefix}{name} is not a key{where}: allowed are {', '.join(hints)}{nearest(str(name), hints)}"
+            )
+    for name in hints:
+        if name not in value:
+            raise UserError(f"{prefix}{name} is missing from the configuration")
+    return schema(**{name: _convert(value[name], hint, prefix + name) for name, hint in hints.items()})
+
+
+def _allowed_names(schema: Any) -> tuple[str, ...]:
+    names: tuple[str, ...] = typing.get_args(typing.get_type_hints(schema)["name"])
+    return names
+
+
+def _convert_scalar(value: Any, annotation: Any, key: str, optional: bool) -> Any:
+    def refuse(expected: str, hint: str = "") -> UserError:
+        return UserError(f"{key}={_shown(value)}: expected {expected}{' or null' if optional else ''}{hint}")
+
+    if typing.get_origin(annotation) is Literal:
+        names = typing.get_args(annotation)
+        if value not in names:
+            raise refuse(f"one of {', '.join(names)}" if len(names) > 1 else names[0], nearest(str(value), names))
+        return value
+    kind, limits = annotation, None
+    if typing.get_origin(annotation) is Annotated:
+        kind, limits = typing.get_args(annotation)
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise refuse("true or false")
+        return value
+    if kind in (str, Path):
+        if not isinstance(value, str):
+            raise refuse("text (quote it where it looks like a number)")
+        if limits is not None and not _is_device(value):
+            raise refuse(limits, nearest(value, ("auto", "cpu", "cuda", "mps")))
+        if not value:
+            raise refuse("text, not nothing")
+        # absolute: a configuration is read back from other folders, by maskcls-eval for one
+        return Path(value).expanduser().absolute() if kind is Path else value
+    number = _as_number(value, kind)
+    if number is None:
+        raise refuse(f"{'a whole number' if kind is int else 'a number'}{f', {limits}' if limits else ''}")
+    if limits is not None and number not in limits:
+        raise refuse(f"{'a whole number' if kind is int else 'a number'}, {limits}")
+    return number
+
+
+def _as_number(value: Any, kind: type) -> float | int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    if kind is int:
+        return int(value) if value == int(value) else None  # epochs=1e2 arrives as 100.0
+    return float(value)
+
+
+def _is_device(value: str) -> bool:
+    name, colon, number = value.partition(":")
+    return value in ("auto", "cpu", "cuda", "mps") or (name == "cuda" and bool(colon) and number.isdecimal())
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _check_contradictions(config: TrainConfig) -> None:
+    """Raise a UserError for values that are fine alone and make no sense together."""
+    size = config.data.input_size
+    if isinstance(config.model, MyCNNConfig) and size % 8:
+        raise UserError(
+            f"data.input_size={size} contradicts model=mycnn: three 2x2 poolings need a multiple of 8, "
+            f"such as {max(8, round(size / 8) * 8)}"
+        )
+    if not isinstance(config.model, MyCNNConfig) and size < 32:
+        raise UserError(f"data.input_size={size} contradicts model={config.model.name}: it needs at least 32")
+    if isinstance(config.optim, SGDConfig) and config.optim.nesterov and config.optim.momentum == 0:
+        raise UserError("optim.nesterov=true contradicts optim.momentum=0: Nesterov's method needs a momentum above 0")
+    if isinstance(config.schedule, CosineConfig) and config.schedule.warmup_epochs >= config.epochs:
+        raise UserError(
+            f"schedule.warmup_epochs={config.schedule.warmup_epochs:g} contradicts epochs={config.epochs}: "
+            "the warm-up must end before the training does"
+        )
+    if config.data.val_fraction + config.data.test_fraction >= 1:
+        raise UserError(
+            f"data.val_fraction={config.data.val_fraction:g} and data.test_fraction={config.data.test_fraction:g} "
+            "leave nothing to train on: their sum must be below 1"
+        )

@@ -1,0 +1,1 @@
+"""From image files to batches: index, decode, cache, statistics, loaders, augmentation."""

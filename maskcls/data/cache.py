@@ -1,0 +1,85 @@
+"""Decode once: a split's images as one memory-mapped array of uint8, built in parallel and shared by all runs."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from tqdm import tqdm
+
+from maskcls.data.decode import UnreadableImageError, decode_image, resize_image
+from maskcls.errors import UserError
+from maskcls.run import replaced_atomically
+
+log = logging.getLogger(__name__)
+
+# change it when the pixels that decode.py returns change
+TRANSFORM_VERSION = 1
+
+
+def cached_images(root: Path, paths: Sequence[str], size: int, cache_dir: Path) -> np.ndarray:
+    """The images of ``paths``, decoded and resized, from the cache; built there first where it is not.
+
+    The cache's key is made of each file's path, size and time of change, and of the image size: a file that
+    changed is decoded anew. When several processes ask at once, one builds and the others wait.
+
+    Returns:
+        uint8 [images, size, size, 3], memory-mapped, read-only.
+
+    Raises:
+        UserError: naming the files that cannot be read.
+    """
+    path = cache_dir / f"{_key(root, paths, size)}.npy"
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"data.cache_dir={cache_dir}: cannot make this folder: {error.strerror}") from None
+    if not path.exists():
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                _build(path, root, paths, size)
+    images: np.ndarray = np.load(path, mmap_mode="r")
+    return images
+
+
+def _key(root: Path, paths: Sequence[str], size: int) -> str:
+    digest = hashlib.sha256(f"{TRANSFORM_VERSION} {size} {root}\n".encode(errors="surrogateescape"))
+    for path in paths:
+        stat = (root / path).stat()
+        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
+def _build(path: Path, root: Path, paths: Sequence[str], size: int) -> None:
+    shape = (len(paths), size, size, 3)
+    log.info("decoding %d images to %d pixels into %s (%.0f MB)", len(paths), size, path, np.prod(shape) / 1e6)
+    with replaced_atomically(path) as temporary:
+        images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        _reserve(temporary)
+
+        def fill(position: int) -> str | None:
+            try:
+                images[position] = resize_image(decode_image(root / paths[position]), size)
+            except UnreadableImageError as error:
+                return str(error)
+            return None
+
+        # threads: OpenCV and torch release the interpreter's lock
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            bar = tqdm(pool.map(fill, range(len(paths))), total=len(paths), desc="decode", unit="image", disable=None)
+            faults = [fault for fault in bar if fault is not None]
+        if faults:
+            shown = "; ".join(faults[:3]) + ("; ..." if len(faults) > 3 else "")
+            raise UserError(f"{len(faults)} of {len(paths)} image files cannot be read, repair or remove them: {shown}")
+        images.flush()
+
+
+def _reserve(path: Path) -> None:
+    """Take the disk space now: a full disk is an error here, but would kill the process in a memory-mapped write."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))

@@ -1,0 +1,60 @@
+"""The one place that reads pixels: from a file to the square RGB image that a model sees."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional
+
+# a message of OpenCV's for each broken file would bury ours
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+class UnreadableImageError(Exception):
+    """A file is not an image that OpenCV can read. The message says which, and why."""
+
+
+def decode_image(path: Path) -> np.ndarray:
+    """Read an image file as RGB.
+
+    Grey and palette images become RGB, 16-bit ones are scaled to 8, an alpha channel is dropped as PIL's
+    ``convert("RGB")`` does, and the EXIF orientation is applied.
+
+    Returns:
+        uint8 [height, width, 3].
+
+    Raises:
+        UnreadableImageError: for a file that is missing, empty or not an image.
+    """
+    try:
+        # not cv2.imread: on Windows it cannot open paths outside the code page
+        content = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise UnreadableImageError(f"{path}: {error.strerror}") from None
+    if not len(content):
+        raise UnreadableImageError(f"{path}: the file is empty")
+    try:
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:
+        raise UnreadableImageError(f"{path}: {error.err}") from None
+    if image is None:
+        raise UnreadableImageError(f"{path}: not an image, or a damaged one")
+    return image
+
+
+def resize_image(image: np.ndarray, size: int) -> np.ndarray:
+    """Resize to a square by antialiased bilinear interpolation, the same as PIL's to within rounding.
+
+    Args:
+        image: uint8 [height, width, 3].
+        size: pixels a side; the aspect ratio is not kept, as in the study.
+
+    Returns:
+        uint8 [size, size, 3].
+    """
+    # OpenCV's bilinear resize does not antialias
+    channels_first = torch.from_numpy(image).permute(2, 0, 1)
+    resized = functional.resize(channels_first, [size, size], InterpolationMode.BILINEAR, antialias=True)
+    return resized.permute(1, 2, 0).numpy()

@@ -1,0 +1,230 @@
+"""From folders to lists of files: which image is of which split and class. No pixel is read here."""
+
+import hashlib
+import logging
+import os
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskcls.config import nearest
+from maskcls.errors import UserError
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".webp", ".tif", ".tiff", ".gif"))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with their labels.
+
+    Attributes:
+        paths: relative to the data set's root, with '/', in sorted order.
+        labels: the index of each image's class.
+    """
+
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+@dataclass(frozen=True)
+class Index:
+    """A data set's classes and splits.
+
+    Attributes:
+        root: absolute; the paths of the splits are relative to it.
+        classes: names, in alphabetical order; a label is a position in it.
+        splits: those of `SPLITS` that the data set has, or ``all`` where it is not split.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    splits: Mapping[str, Split]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Number of images by split, then by class."""
+        return {
+            name: {c: split.labels.count(label) for label, c in enumerate(self.classes)}
+            for name, split in self.splits.items()
+        }
+
+    def all_images(self) -> Split:
+        """The images of all splits together."""
+        return Split(
+            tuple(path for split in self.splits.values() for path in split.paths),
+            tuple(label for split in self.splits.values() for label in split.labels),
+        )
+
+    def fingerprint(self) -> str:
+        """A hash of every split's paths, labels and file sizes: equal for equal data sets wherever they lie."""
+        digest = hashlib.sha256()
+        for name, split in sorted(self.splits.items()):
+            for path, label in zip(split.paths, split.labels, strict=True):
+                size = (self.root / path).stat().st_size
+                digest.update(f"{name}\0{path}\0{self.classes[label]}\0{size}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+
+def is_image(path: Path) -> bool:
+    """Whether the name is that of an image file; hidden files are none."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def index_folder(root: Path) -> Index:
+    """List the images of a folder of class folders, with or without split folders.
+
+    Split folders are named as in `SPLIT_NAMES`, in any case. The classes are the class folders of all
+    splits, matched by name.
+
+    Args:
+        root: the folder; one that holds nothing but another folder stands for that one.
+
+    Returns:
+        An index of the splits that are there; of one split, named ``all``, where there are no split folders.
+
+    Raises:
+        UserError: where the folder is missing, or holds no class folder with images.
+    """
+    root = _descend(root.absolute())
+    split_folders: dict[str, Path] = {}
+    for folder in _folders(root):
+        split = SPLIT_NAMES.get(folder.name.lower())
+        if split is not None and split in split_folders:
+            raise UserError(f"{root}: '{split_folders[split].name}' and '{folder.name}' are both the {split} split")
+        if split is not None:
+            split_folders[split] = folder
+    left_out = [folder.name for folder in _folders(root) if folder not in split_folders.values()]
+    if split_folders and left_out:
+        log.warning("%s: not split folders, left out: %s", root, ", ".join(left_out))
+    folders = {name: split_folders[name] for name in SPLITS if name in split_folders} or {"all": root}
+    files = {name: _class_files(folder) for name, folder in folders.items()}
+    classes = tuple(sorted(set().union(*files.values())))
+    if not classes:
+        raise UserError(f"{root}: no images in class folders, such as WithMask/1.png or Train/WithMask/1.png")
+    return Index(root, classes, {name: _as_split(root, by_class, classes) for name, by_class in files.items()})
+
+
+def cut_missing_splits(index: Index, val_fraction: float, test_fraction: float, seed: int) -> Index:
+    """An index to train on: with train and val splits, cut from what is there where they are not folders.
+
+    Each class is shuffled by ``seed`` and cut alike. A data set with split folders, but without one for test,
+    stays without.
+
+    Args:
+        val_fraction: share for validation of the training images, or of all where there are no split folders.
+        test_fraction: share of all images for test where there are no split folders.
+
+    Raises:
+        UserError: where there are fewer than two classes, no training images, or a class without any.
+    """
+    root, splits = index.root, dict(index.splits)
+    if len(index.classes) < 2:
+        raise UserError(f"{root}: expected at least two class folders with images, found {index.classes[0]} alone")
+    if "all" in splits:
+        rest, test = _cut(splits.pop("all"), test_fraction, seed)
+        train, val = _cut(rest, val_fraction / (1 - test_fraction), seed + 1)
+        splits = {"train": train, "val": val} | ({"test": test} if len(test) else {})
+        log.info("%s has no split folders: each class was cut at random (data.split_seed=%d)", root, seed)
+    elif "train" not in splits:
+        raise UserError(f"{root}: no training folder beside {', '.join(splits)}; expected one named Train")
+    elif "val" not in splits:
+        train, val = _cut(splits.pop("train"), val_fraction, seed + 1)
+        splits = {"train": train, "val": val} | splits
+        log.info("%s has no validation folder: cut from the training images (data.split_seed=%d)", root, seed)
+    if "test" not in splits:
+        log.info("%s has no test split: nothing will be tested", root)
+    for name, split in splits.items():
+        without = [name for label, name in enumerate(index.classes) if label not in split.labels]
+        if without and name in ("train", "val"):
+            raise UserError(f"{root}: no image of class {', '.join(without)} in the {name} split")
+        if without:
+            log.warning("%s: no image of class %s in the %s split", root, ", ".join(without), name)
+    return Index(root, index.classes, splits)
+
+
+def match_classes(index: Index, classes: Iterable[str]) -> Index:
+    """The same images with labels that count in ``classes``, those of a trained model.
+
+    Raises:
+        UserError: where the data set has a class that the model does not know.
+    """
+    names = tuple(classes)
+    for name in index.classes:
+        if name not in names:
+            raise UserError(
+                f"{index.root}: class '{name}' is not one of the model's: {', '.join(names)}{nearest(name, names)}"
+            )
+    new_label = [names.index(name) for name in index.classes]
+    splits = {
+        name: Split(split.paths, tuple(new_label[label] for label in split.labels))
+        for name, split in index.splits.items()
+    }
+    return Index(index.root, names, splits)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _descend(root: Path) -> Path:
+    if not root.is_dir():
+        raise UserError(f"data.root={root}: no such folder")
+    folders = _folders(root)
+    # archives often hold the data set in a folder of their own
+    if len(folders) == 1 and _folders(folders[0]):
+        log.info("data set found in %s", folders[0])
+        return _descend(folders[0])
+    return root
+
+
+def _class_files(folder: Path) -> dict[str, list[Path]]:
+    by_class = {}
+    ignored = 0
+    for class_folder in _folders(folder):
+        files = [Path(top, name) for top, _, names in os.walk(class_folder) for name in names]
+        images = [file for file in files if is_image(file)]
+        ignored += len(files) - len(images)
+        if images:
+            by_class[class_folder.name] = images
+        else:
+            log.warning("%s holds no image, left out", class_folder)
+    if ignored:
+        log.warning("%s: %d files that are not images, left out", folder, ignored)
+    return by_class
+
+
+def _as_split(root: Path, by_class: Mapping[str, list[Path]], classes: tuple[str, ...]) -> Split:
+    labelled = sorted(
+        (file.relative_to(root).as_posix(), classes.index(name)) for name, files in by_class.items() for file in files
+    )
+    return Split(tuple(path for path, _ in labelled), tuple(label for _, label in labelled))
+
+
+def _cut(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """Split off ``fraction`` of each class (at least one image, where it has two) at random."""
+    chosen: set[int] = set()
+    for label in sorted(set(split.labels)):
+        positions = [i for i, other in enumerate(split.labels) if other == label]
+        count = min(max(1, round(fraction * len(positions))), len(positions) - 1) if fraction > 0 else 0
+        chosen.update(random.Random(f"{seed} {label}").sample(positions, count))
+
+    def part(inside: bool) -> Split:
+        kept = [i for i in range(len(split)) if (i in chosen) == inside]
+        return Split(tuple(split.paths[i] for i in kept), tuple(split.labels[i] for i in kept))
+
+    return part(False), part(True)

@@ -1,0 +1,65 @@
+"""From a data configuration to an index: finds, fetches or draws the data set first."""
+
+import logging
+import shutil
+from pathlib import Path
+
+from filelock import FileLock
+
+from maskcls.config import AnyDataConfig, FaceMask12KConfig, SyntheticConfig
+from maskcls.data.index import Index, cut_missing_splits, index_folder
+from maskcls.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+def open_dataset(config: AnyDataConfig) -> Index:
+    """Make sure that the data set is there, and list it with the splits that training needs.
+
+    Raises:
+        UserError: where it is missing (the message says the ways to get one) or is not a tree of class folders.
+    """
+    root = config.root
+    if isinstance(config, SyntheticConfig):
+        root = _draw(config)
+    elif not root.is_dir():
+        if isinstance(config, FaceMask12KConfig) and config.download:
+            from maskcls.data.download import download_facemask12k
+
+            download_facemask12k(root)
+        else:
+            raise UserError(missing(config))
+    return cut_missing_splits(index_folder(root), config.val_fraction, config.test_fraction, config.split_seed)
+
+
+def missing(config: AnyDataConfig) -> str:
+    """What to say of a data set that is not there: the ways to get one."""
+    ways = "data=synthetic draws faces to try the program with"
+    if isinstance(config, FaceMask12KConfig):
+        ways = f"data.download=true fetches it from Kaggle, data.root=FOLDER (or MASKCLS_DATA) names a copy, {ways}"
+    else:
+        ways = f"data.root=FOLDER names a folder of class folders, data=facemask12k data.download=true fetches one, {ways}"
+    return f"data.root={config.root}: no such folder; {ways}"
+
+
+def _draw(config: SyntheticConfig) -> Path:
+    """Draw the synthetic data set, once, and return its folder."""
+    counts = {"Train": config.train_images, "Validation": config.val_images, "Test": config.test_images}
+    name = f"seed{config.seed}_" + "_".join(map(str, counts.values()))
+    folder = config.root / name
+    if folder.is_dir():
+        return folder
+    from maskcls.data.synthetic import write_dataset
+
+    try:
+        config.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"data.root={config.root}: cannot make this folder: {error.strerror}") from None
+    with FileLock(config.root / f"{name}.lock"):
+        if not folder.is_dir():
+            log.info("drawing %d synthetic faces into %s", sum(counts.values()), folder)
+            partial = config.root / f".{name}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            write_dataset(partial, config.seed, counts, progress=True)
+            partial.rename(folder)
+    return folder

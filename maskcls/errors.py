@@ -1,0 +1,29 @@
+"""The failures that maskcls explains in one line, each with the exit status it ends in."""
+
+
+class MaskclsError(Exception):
+    """A failure with a message for people: one line, no traceback.
+
+    Attributes:
+        exit_status: what the process ends with.
+    """
+
+    exit_status = 1
+
+
+class UserError(MaskclsError):
+    """The user's input is wrong: a key, a path, the data or a checkpoint. The message says what would be right."""
+
+    exit_status = 2
+
+
+class TrainingError(MaskclsError):
+    """Training failed as training: the loss is not finite any more."""
+
+    exit_status = 3
+
+
+class MachineError(MaskclsError):
+    """The machine failed: the disk is full, a device is lost."""
+
+    exit_status = 5

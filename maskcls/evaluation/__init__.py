@@ -1,0 +1,1 @@
+"""Evaluation: predictions of a model, and figures as pure functions of them."""

@@ -1,0 +1,77 @@
+"""The evaluation command: a checkpoint's figures on a split."""
+
+import logging
+
+from maskcls.config import EvalConfig, SyntheticConfig, parse
+from maskcls.data.cache import cached_images
+from maskcls.data.index import Index, index_folder, match_classes
+from maskcls.data.loaders import CachedImages, DeviceLoader, evaluation_loader
+from maskcls.data.sources import open_dataset
+from maskcls.errors import UserError
+from maskcls.evaluation.metrics import percent_with_interval
+from maskcls.evaluation.predictions import Predictions, predict_logits
+from maskcls.evaluation.results import SYNTHETIC_NOTE, write_evaluation
+from maskcls.models.checkpoint import load_checkpoint, resolve_checkpoint, restore_model
+from maskcls.models.precision import choose_device, choose_precision
+from maskcls.run import Run
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(config: EvalConfig, run: Run) -> float:
+    """Evaluate a checkpoint as configured; everything is written into the run's directory.
+
+    Returns:
+        The accuracy, 0..1.
+
+    Raises:
+        UserError: where the checkpoint, the data or the device is not what the configuration says.
+    """
+    path = resolve_checkpoint(config.ckpt)
+    device = choose_device(config.device)
+    content = load_checkpoint(path)
+    precision, reason = choose_precision(config.precision or content["precision"], device)
+    model, normalize = restore_model(content, path, device)
+    log.info("checkpoint %s, epoch %d", path, content["progress"]["epoch"])
+    log.info("device %s, precision %s (%s)", device, precision.name, reason)
+
+    trained_with = parse("train", content["config"]).data
+    with run.phase("data"):
+        # another data set is taken as it lies: cutting it into splits is for training
+        index = open_dataset(trained_with) if config.data.root is None else index_folder(config.data.root)
+        index = match_classes(index, content["classes"])
+        split = _choose_split(config, index)
+        files = index.all_images() if split == "all" else index.splits[split]
+        images = cached_images(index.root, files.paths, content["input_size"], config.data.cache_dir)
+    if config.data.root is None and index.fingerprint() != content["data_fingerprint"]:
+        log.warning("the data in %s is not what this checkpoint was trained with: files differ", index.root)
+    with run.phase("evaluate"):
+        batch_size = config.data.batch_size or trained_with.eval_batch_size
+        loader = evaluation_loader(CachedImages(images, files.labels), batch_size, config.data.workers)
+        logits = predict_logits(model, DeviceLoader(loader, device), normalize, precision)
+    predictions = Predictions.from_logits(files.paths, index.classes, files.labels, logits)
+
+    is_synthetic = config.data.root is None and isinstance(trained_with, SyntheticConfig)
+    about = {
+        "split": split,
+        "checkpoint": str(path),
+        "epoch": content["progress"]["epoch"],
+        "data": {"root": str(index.root), "fingerprint": index.fingerprint()},
+        **({"note": SYNTHETIC_NOTE} if is_synthetic else {}),
+    }
+    directory = run.directory / "evaluation" / split
+    metrics = write_evaluation(directory, predictions, content["positive_class"], about, config.plots)
+    run.record.update(device=str(device), precision=precision.name, evaluation=metrics)
+    log.info("%s of %s: accuracy %s, loss %.4f", split, index.root, percent_with_interval(metrics), metrics["loss"])
+    if is_synthetic:
+        log.warning("note: %s", SYNTHETIC_NOTE)
+    log.info("everything is in %s", run.directory)
+    return predictions.accuracy
+
+
+def _choose_split(config: EvalConfig, index: Index) -> str:
+    if config.split is None:
+        return next(name for name in ("test", "val", "all", "train") if name in index.splits)
+    if config.split != "all" and config.split not in index.splits:
+        raise UserError(f"split={config.split}: {index.root} has {', '.join(index.splits)}; expected one of them, or all")
+    return config.split

@@ -1,0 +1,56 @@
+"""The Python interface to a trained model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from maskcls.data.decode import resize_image
+from maskcls.models.checkpoint import load_checkpoint, resolve_checkpoint, restore_model
+from maskcls.models.precision import choose_device, choose_precision
+
+
+class Classifier:
+    """A checkpoint ready to classify images, prepared the way that its evaluation prepares them.
+
+    Args:
+        ckpt: checkpoint file, or run directory, whose best checkpoint it is.
+        device: auto, cpu, cuda, cuda:N or mps.
+        precision: auto, float32, bfloat16 or float16; None for that of the training.
+
+    Attributes:
+        classes: names, in the order of the probabilities.
+        batch_size: images at a time in the evaluation that came with the training.
+
+    Raises:
+        UserError: where the checkpoint is missing or damaged, or the device is not there.
+    """
+
+    def __init__(self, ckpt: Path, device: str = "auto", precision: str | None = None) -> None:
+        path = resolve_checkpoint(ckpt)
+        self.device = choose_device(device)
+        content = load_checkpoint(path)
+        self.model, self.normalize = restore_model(content, path, self.device)
+        self.precision, _ = choose_precision(precision or content["precision"], self.device)
+        self.classes: tuple[str, ...] = tuple(content["classes"])
+        self.input_size: int = content["input_size"]
+        self.batch_size: int = content["config"]["data"]["eval_batch_size"]
+
+    @torch.inference_mode()
+    def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Classify images in one batch.
+
+        Args:
+            images: RGB, uint8 [height, width, 3], of any size; `maskcls.data.decode.decode_image` reads such.
+
+        Returns:
+            float64 [images, classes], rows sum to 1.
+        """
+        resized = np.stack([resize_image(image, self.input_size) for image in images])
+        # the same memory format as a batch of an evaluation has
+        batch = torch.from_numpy(resized).to(self.device).permute(0, 3, 1, 2)
+        with self.precision.autocast():
+            logits = self.model(self.normalize(batch))
+        probabilities: np.ndarray = torch.softmax(logits.double(), dim=1).cpu().numpy()
+        return probabilities

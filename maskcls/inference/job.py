@@ -1,0 +1,95 @@
+"""The prediction command: classes and probabilities of image files."""
+
+import csv
+import glob
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from maskcls.config import PredictConfig
+from maskcls.data.decode import UnreadableImageError, decode_image
+from maskcls.data.index import is_image
+from maskcls.errors import UserError
+from maskcls.inference.classifier import Classifier
+from maskcls.run import Run, replaced_atomically
+
+log = logging.getLogger(__name__)
+
+
+def predict(config: PredictConfig, run: Run) -> None:
+    """Classify the images of ``source``; write ``predictions.csv``; report and count files that cannot be read.
+
+    Raises:
+        UserError: where the source holds no image, or none that can be read.
+    """
+    files = find_images(config.source)
+    classifier = Classifier(config.ckpt, config.device, config.precision)
+    log.info("checkpoint %s, classes %s", config.ckpt, ", ".join(classifier.classes))
+    path_width = min(max(len(str(file)) for file in files), 70)
+    log.info("%s", _line("file", "prediction", [f"{name:>12}" for name in classifier.classes], path_width))
+    unreadable: list[str] = []
+    done = 0
+    path = run.directory / "predictions.csv"
+    with replaced_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "prediction", *(f"probability_{name}" for name in classifier.classes)])
+        batches = _batches(files, config.batch_size or classifier.batch_size, unreadable)
+        for paths, images in batches:
+            probabilities = classifier.probabilities(images)
+            for image, row in zip(paths, probabilities, strict=True):
+                prediction = classifier.classes[row.argmax()]
+                writer.writerow([str(image), prediction, *(f"{p:.9g}" for p in row)])
+                log.info("%s", _line(str(image), prediction, [f"{p:12.2%}" for p in row], path_width))
+            done += len(paths)
+    run.record.update(images=done, unreadable=unreadable)
+    for fault in unreadable:
+        log.warning("unreadable, left out: %s", fault)
+    if not done:
+        raise UserError(f"source={config.source}: none of its {len(files)} image files can be read")
+    log.info("%d images classified, %d unreadable; the table is %s", done, len(unreadable), path)
+
+
+def find_images(source: str) -> list[Path]:
+    """The image files that ``source`` means: itself, those in a folder and its subfolders, or those of a pattern.
+
+    Raises:
+        UserError: where there is none.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        files = [Path(top, name) for top, _, names in os.walk(path) for name in names if is_image(Path(name))]
+    else:
+        files = [Path(name) for name in glob.glob(str(path), recursive=True) if is_image(Path(name))]
+    if not files:
+        kind = "this folder holds no image file" if path.is_dir() else "no such file, and no image file of this pattern"
+        raise UserError(f"source={source}: {kind}; expected an image, a folder or a pattern such as photos/*.jpg")
+    return sorted(files)
+
+
+def _batches(
+    files: Sequence[Path], size: int, unreadable: list[str]
+) -> Iterator[tuple[list[Path], list[np.ndarray]]]:
+    """Read files; what cannot be read is added to ``unreadable``, never replaced by another image."""
+    remaining = iter(tqdm(files, desc="predict", unit=" images", leave=False, disable=None))
+    while chunk := list(islice(remaining, size)):
+        paths, images = [], []
+        for path in chunk:
+            try:
+                images.append(decode_image(path))
+                paths.append(path)
+            except UnreadableImageError as error:
+                unreadable.append(str(error))
+        if paths:
+            yield paths, images
+
+
+def _line(path: str, prediction: str, columns: Sequence[str], width: int) -> str:
+    shown = path if len(path) <= width else "..." + path[3 - width :]
+    return f"{shown:<{width}}  {prediction:<12}  {'  '.join(columns)}"

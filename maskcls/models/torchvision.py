@@ -1,0 +1,36 @@
+"""torchvision's networks, with the last layer replaced by one of as many outputs as there are classes."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.error import URLError
+
+from torch import nn
+from torchvision import models
+
+from maskcls.errors import UserError
+
+
+def build_resnet18(classes: int, pretrained: bool) -> nn.Module:
+    """ResNet-18; ``pretrained`` starts from torchvision's ImageNet weights."""
+    model = _build(models.resnet18, models.ResNet18_Weights.IMAGENET1K_V1 if pretrained else None)
+    model.fc = nn.Linear(model.fc.in_features, classes)
+    return model
+
+
+def build_vgg16(classes: int, pretrained: bool, dropout: float) -> nn.Module:
+    """VGG-16 without batch normalization; ``pretrained`` starts from torchvision's ImageNet weights."""
+    model = _build(models.vgg16, models.VGG16_Weights.IMAGENET1K_V1 if pretrained else None, dropout=dropout)
+    model.classifier[-1] = nn.Linear(model.classifier[-1].in_features, classes)
+    return model
+
+
+def _build(factory: Callable[..., Any], weights: models.WeightsEnum | None, **options: Any) -> Any:
+    try:
+        return factory(weights=weights, **options)
+    except (URLError, OSError, RuntimeError) as error:
+        if weights is None:
+            raise
+        raise UserError(
+            f"model.pretrained=true: cannot get the weights from {weights.url} ({error}); "
+            "put that file into $TORCH_HOME/hub/checkpoints, or set model.pretrained=false"
+        ) from None

@@ -1,0 +1,60 @@
+"""The table of a sweep's runs, best validation accuracy first."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from maskcls.run import read_run, replaced_atomically
+
+COLUMNS = (
+    "run",
+    "status",
+    "val_accuracy",
+    "val_loss",
+    "best_epoch",
+    "test_accuracy",
+    "seed",
+    "seconds",
+    "error",
+)
+
+
+def write_leaderboard(sweep_directory: Path) -> Path:
+    """Write ``leaderboard.csv`` from every job's ``run.json``, those that failed or still run included.
+
+    The columns are `COLUMNS`, with a column for each key that a job set before ``error``. Rows are ordered by
+    validation alone: choosing by the test column would make it worthless.
+
+    Returns:
+        The file.
+    """
+    path = sweep_directory / "leaderboard.csv"
+    with FileLock(sweep_directory / ".leaderboard.lock"):
+        runs = {folder.name: read_run(folder) for folder in sweep_directory.iterdir() if folder.is_dir()}
+        rows = [_row(name, run) for name, run in runs.items() if run]
+        rows.sort(key=lambda row: (row["val_accuracy"] == "", -(row["val_accuracy"] or 0), row["val_loss"] or 0, row["run"]))
+        keys = sorted({key for row in rows for key in row} - set(COLUMNS))
+        with replaced_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=[*COLUMNS[:-1], *keys, COLUMNS[-1]], restval="")
+            writer.writeheader()
+            writer.writerows(rows)
+    return path
+
+
+def _row(name: str, run: dict[str, Any]) -> dict[str, Any]:
+    best, tests = run.get("best", {}), run.get("test", {})
+    test = tests.get("best") or tests.get("last") or {}
+    return {
+        **dict(override.split("=", 1) for override in run.get("overrides", []) if "=" in override),
+        "run": name,
+        "status": run.get("status", ""),
+        "val_accuracy": best.get("val_accuracy", ""),
+        "val_loss": best.get("val_loss", ""),
+        "best_epoch": best.get("epoch", ""),
+        "test_accuracy": test.get("accuracy", ""),
+        "seed": run.get("seed", ""),
+        "seconds": run.get("seconds", {}).get("total", ""),
+        "error": run.get("error", ""),
+    }

@@ -1,0 +1,176 @@
+"""The run directory: claiming it, writing it, reading it back."""
+
+import csv
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from maskcls import __version__
+from maskcls.config import as_dictionary
+from maskcls.errors import UserError
+
+
+def claim_directory(wanted: Path, rename: bool) -> Path:
+    """Create a directory that no other run has or can get.
+
+    Args:
+        wanted: the directory.
+        rename: put _2, _3, ... behind the name while it is taken; else a directory that holds something is refused.
+
+    Raises:
+        UserError: where the directory cannot be made, or holds something and ``rename`` is false.
+    """
+    for number in range(1, 1_000_000):
+        directory = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
+        try:
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            directory.mkdir()
+            return directory.absolute()
+        except FileExistsError:
+            if not rename:
+                if directory.is_dir() and not any(directory.iterdir()):
+                    return directory.absolute()
+                raise UserError(f"{directory}: exists and is not an empty folder; name another one") from None
+        except OSError as error:
+            raise UserError(f"{directory}: cannot make this folder: {error.strerror}") from None
+    raise UserError(f"{wanted}: a million folders of this name exist")
+
+
+@contextmanager
+def replaced_atomically(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write; move it to ``path`` when the block ends well, remove it when it does not.
+
+    A reader of ``path`` sees the old file or the new one, never a part of either.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write ``content`` to ``path``, atomically."""
+    with replaced_atomically(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_run(directory: Path) -> dict[str, Any]:
+    """The content of a directory's ``run.json``, empty where there is none or it cannot be read."""
+    try:
+        content = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+@dataclass
+class Run:
+    """A run directory while its job is running.
+
+    Attributes:
+        directory: where everything of this run is written.
+        record: the content of ``run.json``.
+    """
+
+    directory: Path
+    record: dict[str, Any]
+    started: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def start(cls, directory: Path, command: str, config: Any, overrides: list[str]) -> "Run":
+        """Write ``config.yaml`` and the first ``run.json``."""
+        import yaml
+
+        directory.mkdir(parents=True, exist_ok=True)
+        with replaced_atomically(directory / "config.yaml") as temporary:
+            text = yaml.safe_dump(as_dictionary(config), sort_keys=False, allow_unicode=True)
+            temporary.write_text(text, encoding="utf-8")
+        record = {
+            "status": "running",
+            "command": f"maskcls-{command}",
+            "overrides": overrides,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": _versions(),
+            "git_commit": _git_commit(),
+            "host": {"platform": platform.platform(), "cpus": os.cpu_count()},
+            "seconds": {},
+        }
+        run = cls(directory, record)
+        run.write()
+        return run
+
+    def write(self) -> None:
+        """Write ``run.json`` as it stands."""
+        write_json(self.directory / "run.json", self.record)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time that the block takes to ``seconds`` of ``run.json``, under ``name``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = self.record["seconds"]
+            seconds[name] = round(seconds.get(name, 0.0) + time.perf_counter() - start, 3)
+
+    def add_epoch(self, row: Mapping[str, Any]) -> None:
+        """Append a row to ``metrics.csv``; its keys, the same each time, are the columns."""
+        path = self.directory / "metrics.csv"
+        is_new = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def finish(self, status: str, exit_status: int, error: str | None = None) -> None:
+        """Write how the run ended.
+
+        Args:
+            status: finished, interrupted or failed.
+            exit_status: that of the process, had it run this job alone.
+            error: one line, for a run that did not finish.
+        """
+        self.record["seconds"]["total"] = round(time.perf_counter() - self.started, 3)
+        self.record.update(status=status, exit_status=exit_status)
+        if error is not None:
+            self.record["error"] = error
+        self.write()
+
+
+def _versions() -> dict[str, str]:
+    versions = {"maskcls": __version__, "python": platform.python_version()}
+    for package in ("torch", "torchvision", "opencv-python", "numpy", "hydra-core"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout that this package runs from, with ``+changes`` where files differ from it."""
+    checkout = Path(__file__).resolve().parent.parent
+    if not (checkout / ".git").exists():
+        return None
+    git = ["git", "-C", str(checkout)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        status = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+changes" if status.stdout.strip() else "")

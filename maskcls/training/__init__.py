@@ -1,0 +1,1 @@
+"""Training: the loop, what it optimizes with, and the command around it."""

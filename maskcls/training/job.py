@@ -1,0 +1,274 @@
+"""The training command: assembles data, model and optimizer, trains, keeps the checkpoints, tests once."""
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskcls.config import DataConfig, SyntheticConfig, TrainConfig, as_dictionary, nearest
+from maskcls.data.augment import build_augment
+from maskcls.data.cache import cached_images
+from maskcls.data.index import Index
+from maskcls.data.loaders import CachedImages, DeviceLoader, Normalize, evaluation_loader, training_loader
+from maskcls.data.sources import open_dataset
+from maskcls.data.statistics import IMAGENET, STUDY, Normalization, measure
+from maskcls.errors import UserError
+from maskcls.evaluation.metrics import percent_with_interval
+from maskcls.evaluation.predictions import Predictions, predict_logits
+from maskcls.evaluation.results import SYNTHETIC_NOTE, write_evaluation
+from maskcls.models import build_model
+from maskcls.models.checkpoint import load_checkpoint, restore_model, save_checkpoint
+from maskcls.models.precision import Precision, choose_device, choose_precision
+from maskcls.run import Run
+from maskcls.training.fit import Trainer, average_weights, fit, train_one_epoch
+from maskcls.training.optim import build_optimizer, build_schedule
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set ready to train on.
+
+    Attributes:
+        index: its files, labels and classes.
+        splits: the decoded images of each split.
+        normalization: of the model's input.
+        is_synthetic: drawn by the program, so that no figure says anything about masks.
+    """
+
+    index: Index
+    splits: dict[str, CachedImages]
+    normalization: Normalization
+    is_synthetic: bool
+
+
+def train(config: TrainConfig, run: Run) -> float:
+    """Train, validate and test as configured; everything is written into the run's directory.
+
+    Returns:
+        The best validation accuracy, 0..1.
+
+    Raises:
+        UserError: where the data or the device is not what the configuration says.
+        TrainingError: where the loss is not finite any more.
+    """
+    device = choose_device(config.device)
+    precision, reason = choose_precision(config.precision, device)
+    log.info("device %s, precision %s (%s), seed %d", device, precision.name, reason, config.seed)
+    with run.phase("data"):
+        data = load_data(config.data)
+    _record(run, config, data, device, precision)
+    if config.plots:
+        with run.phase("plots"):
+            _plot_data(data, run.directory / "plots")
+
+    torch.manual_seed(config.seed)
+    order, changes = torch.Generator(), torch.Generator(device)
+    loader = training_loader(data.splits["train"], config.data.batch_size, order, config.data.workers)
+    batches = DeviceLoader(loader, device)
+    trainer = build_trainer(config, data, device, precision, changes, len(batches))
+
+    def train_epoch(epoch: int) -> dict[str, float]:
+        # both are functions of seed and epoch alone, so that a resumed run draws what an uninterrupted one would
+        order.manual_seed(_epoch_seed(config.seed, epoch, 0))
+        changes.manual_seed(_epoch_seed(config.seed, epoch, 1))
+        with run.phase("train"):
+            return train_one_epoch(trainer, batches, len(data.splits["train"]), f"epoch {epoch + 1}/{config.epochs}")
+
+    def validate() -> tuple[float, float]:
+        with run.phase("validate"):
+            predictions = _predict(trainer.evaluated_model, data, "val", config.data, device, precision)
+        return predictions.loss, predictions.accuracy
+
+    rows = []
+    patience, min_delta = config.early_stopping.patience, config.early_stopping.min_delta
+    for row, is_best in fit(trainer, config.epochs, train_epoch, validate, patience, min_delta):
+        rows.append(row)
+        run.add_epoch(row)
+        _save(run.directory / "checkpoints", config, data, trainer, is_best)
+        run.record.update(final=row, best=trainer.progress.best)
+        run.write()
+        log.info(_epoch_line(row, config.epochs, is_best))
+    if len(rows) < config.epochs:
+        log.info("stopped early: %d epochs without a better validation accuracy", patience)
+
+    if config.plots:
+        from maskcls.reporting.plots import learning_curves
+
+        with run.phase("plots"):
+            learning_curves(rows, run.directory / "plots" / "curves.png", f"{config.model.name}, {config.optim.name}")
+    with run.phase("test"):
+        _test(config, data, run, device, precision)
+    _summarize(run, data)
+    return float(trainer.progress.best["val_accuracy"])
+
+
+def load_data(config: DataConfig) -> Data:
+    """Find, decode and measure a data set."""
+    index = open_dataset(config)
+    if config.positive_class is not None and config.positive_class not in index.classes:
+        hint = nearest(config.positive_class, index.classes)
+        raise UserError(
+            f"data.positive_class={config.positive_class}: the classes are {', '.join(index.classes)}{hint}; "
+            "null where none is positive"
+        )
+    splits = {
+        name: CachedImages(cached_images(index.root, split.paths, config.input_size, config.cache_dir), split.labels)
+        for name, split in index.splits.items()
+    }
+    match config.normalization:
+        case "study":
+            normalization = STUDY
+        case "imagenet":
+            normalization = IMAGENET
+        case _:
+            normalization = measure(splits["train"].images)
+    return Data(index, splits, normalization, isinstance(config, SyntheticConfig))
+
+
+def build_trainer(
+    config: TrainConfig,
+    data: Data,
+    device: torch.device,
+    precision: Precision,
+    generator: torch.Generator,
+    steps_per_epoch: int,
+) -> Trainer:
+    """The model with new weights from torch's global generator, and everything that trains it.
+
+    Args:
+        generator: draws the augmentation, on the device.
+        steps_per_epoch: for the schedule.
+    """
+    model = build_model(as_dictionary(config.model), len(data.index.classes), config.data.input_size)
+    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    normalize = Normalize(data.normalization).to(device)
+    augment = build_augment(config.augment, generator)
+
+    def augment_and_normalize(images: Tensor) -> Tensor:
+        normalized: Tensor = normalize(images if augment is None else augment(images))
+        return normalized
+
+    optimizer = build_optimizer(config.optim, model)
+    return Trainer(
+        model=model,
+        optimizer=optimizer,
+        schedule=build_schedule(config.schedule, optimizer, config.epochs, steps_per_epoch),
+        transform=augment_and_normalize,
+        loss_function=nn.CrossEntropyLoss(label_smoothing=config.label_smoothing),
+        precision=precision,
+        scaler=precision.grad_scaler(),
+        clip_norm=config.optim.clip_norm,
+        average=average_weights(model, config.ema_decay),
+    )
+
+
+def _predict(
+    model: nn.Module, data: Data, split: str, config: DataConfig, device: torch.device, precision: Precision
+) -> Predictions:
+    batches = DeviceLoader(evaluation_loader(data.splits[split], config.eval_batch_size, config.workers), device)
+    logits = predict_logits(model, batches, Normalize(data.normalization).to(device), precision)
+    files = data.index.splits[split]
+    return Predictions.from_logits(files.paths, data.index.classes, files.labels, logits)
+
+
+def _test(config: TrainConfig, data: Data, run: Run, device: torch.device, precision: Precision) -> None:
+    """Use the test split, once, with the checkpoints that the configuration names."""
+    if "test" not in data.splits or config.test == "none":
+        log.info("test split: %s", "not touched, as configured" if "test" in data.splits else "there is none")
+        return
+    run.record["test"] = {}
+    for name in ("best", "last") if config.test == "both" else (config.test,):
+        path = run.directory / "checkpoints" / f"{name}.pt"
+        content = load_checkpoint(path)
+        model, _ = restore_model(content, path, device)
+        predictions = _predict(model, data, "test", config.data, device, precision)
+        directory = run.directory / "evaluation" / ("test" if name == config.test or name == "best" else "test_last")
+        about = {
+            "split": "test",
+            "checkpoint": str(path.relative_to(run.directory)),
+            "epoch": content["progress"]["epoch"],
+            **({"note": SYNTHETIC_NOTE} if data.is_synthetic else {}),
+        }
+        metrics = write_evaluation(directory, predictions, config.data.positive_class, about, config.plots)
+        keys = ("epoch", "accuracy", "accuracy_interval_95", "correct", "images", "loss")
+        run.record["test"][name] = {key: metrics[key] for key in keys}
+
+
+def _save(directory: Path, config: TrainConfig, data: Data, trainer: Trainer, is_best: bool) -> None:
+    """Write ``last.pt``, and ``best.pt`` where this epoch is the best so far."""
+    common = {
+        "config": as_dictionary(config),
+        "classes": list(data.index.classes),
+        "positive_class": config.data.positive_class,
+        "normalization": data.normalization._asdict(),
+        "input_size": config.data.input_size,
+        "precision": trainer.precision.name,
+        "data_fingerprint": data.index.fingerprint(),
+        "progress": dataclasses.asdict(trainer.progress),
+    }
+    save_checkpoint(directory / "last.pt", {"model": trainer.model.state_dict(), **common, **trainer.state()})
+    if is_best:
+        save_checkpoint(directory / "best.pt", {"model": trainer.evaluated_model.state_dict(), **common})
+
+
+def _epoch_seed(seed: int, epoch: int, purpose: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch, purpose]).generate_state(1)[0])
+
+
+def _record(run: Run, config: TrainConfig, data: Data, device: torch.device, precision: Precision) -> None:
+    """Add to ``run.json`` what the run works with, and show it."""
+    index = data.index
+    run.record.update(
+        device=str(device),
+        precision=precision.name,
+        seed=config.seed,
+        model=config.model.name,
+        optimizer=config.optim.name,
+        data={"root": str(index.root), "fingerprint": index.fingerprint(), "images": index.counts()},
+    )
+    run.write()
+    log.info("data %s, classes %s", index.root, ", ".join(index.classes))
+    for split, counts in index.counts().items():
+        each = ", ".join(f"{count} {name}" for name, count in counts.items())
+        log.info("  %-5s %6d images: %s", split, sum(counts.values()), each)
+    if data.is_synthetic:
+        log.warning("note: %s", SYNTHETIC_NOTE)
+
+
+def _plot_data(data: Data, directory: Path) -> None:
+    """Draw the images by split and class, and a sample of the training images as the model sees them."""
+    from maskcls.reporting.plots import class_distribution, sample_grid
+
+    directory.mkdir(exist_ok=True)
+    class_distribution(data.index.counts(), directory / "class_distribution.png", "images by split and class")
+    train = data.splits["train"]
+    # apart from the run's generators: drawing plots or not changes no figure
+    chosen = np.random.default_rng(0).permutation(len(train))[:32]
+    names = [data.index.classes[train.labels[i]] for i in chosen]
+    sample_grid([train.images[i] for i in chosen], names, directory / "samples.png", "training images")
+
+
+def _epoch_line(row: dict[str, float], epochs: int, is_best: bool) -> str:
+    return (
+        f"epoch {row['epoch']:>3}/{epochs}  train loss {row['train_loss']:.4f} accuracy {row['train_accuracy']:7.2%}  "
+        f"val loss {row['val_loss']:.4f} accuracy {row['val_accuracy']:7.2%}  "
+        f"{row['images_per_second']:.0f} images/s  {row['seconds']:.1f} s{'  best so far' if is_best else ''}"
+    )
+
+
+def _summarize(run: Run, data: Data) -> None:
+    best = run.record["best"]
+    log.info("best epoch %d: validation accuracy %.2f %%", best["epoch"], 100 * best["val_accuracy"])
+    for name, metrics in run.record.get("test", {}).items():
+        log.info("test, %s checkpoint (epoch %d): %s", name, metrics["epoch"], percent_with_interval(metrics))
+    if data.is_synthetic:
+        log.warning("note: %s", SYNTHETIC_NOTE)
+    log.info("everything is in %s", run.directory)
+
+

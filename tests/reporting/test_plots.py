@@ -1,0 +1,383 @@
+"""The figures: what they show, and that drawing them leaves no trace in the process."""
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import font_manager, pyplot
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+
+from maskcls.reporting import plots
+
+KOREAN = "마스크 미착용"
+
+
+@pytest.fixture(autouse=True)
+def _warnings_are_errors() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def rows_of(
+    val_accuracy: list[float],
+    val_loss: list[float] | None = None,
+    train_loss: float = 0.5,
+    learning_rate: list[float] | None = None,
+) -> list[dict[str, float]]:
+    epochs = len(val_accuracy)
+    columns = zip(val_accuracy, val_loss or [0.5] * epochs, learning_rate or [0.01] * epochs, strict=True)
+    return [
+        {
+            "epoch": epoch,
+            "train_loss": train_loss,
+            "train_accuracy": 0.9,
+            "val_loss": loss,
+            "val_accuracy": accuracy,
+            "learning_rate": rate,
+        }
+        for epoch, (accuracy, loss, rate) in enumerate(columns, start=1)
+    ]
+
+
+def curve_panels(rows: list[dict[str, float]], draw: bool = False) -> list[Axes]:
+    with plots._style():
+        figure = plots._learning_curves_figure(rows, "title")
+        if draw:  # sets positions and tick labels
+            figure.draw_without_rendering()
+    return figure.axes
+
+
+def curve(panel: Axes, label: str) -> tuple[list[float], list[float]]:
+    (line,) = [line for line in panel.lines if str(line.get_label()).startswith(label)]
+    return list(np.asarray(line.get_xdata())), list(np.asarray(line.get_ydata()))
+
+
+def assert_shows_something(path: Path) -> np.ndarray:
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert image is not None, "not an image"
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert image[..., :3].std() > 5, "blank"
+    return image
+
+
+# Learning curves
+
+
+def test_curves_hold_the_rows() -> None:
+    loss, accuracy = curve_panels(rows_of([0.9, 0.98375, 0.97], [0.3463, 0.0427, 0.0521]))
+    assert curve(loss, "validation") == ([1, 2, 3], [0.3463, 0.0427, 0.0521])
+    assert curve(loss, "training") == ([1, 2, 3], [0.5, 0.5, 0.5])
+    assert curve(accuracy, "validation") == ([1, 2, 3], [90, 98.375, 97])
+    assert curve(accuracy, "training") == ([1, 2, 3], [90, 90, 90])
+    assert loss.get_ylabel() == "loss (cross-entropy, nats)"
+    assert accuracy.get_ylabel() == "accuracy (%)"
+    assert {panel.get_xlabel() for panel in (loss, accuracy)} == {"epoch"}
+
+
+@pytest.mark.parametrize(
+    ("val_accuracy", "val_loss", "best"),
+    [
+        ([0.9, 0.98, 0.97], [0.3, 0.2, 0.1], 2),
+        ([0.98, 0.9, 0.98], [0.3, 0.1, 0.2], 3),  # the same accuracy: the lower loss
+        ([0.5, 0.5, 0.5], [0.7, 0.6, 0.6], 2),  # the same again: the first
+        ([0.6, 0.9, math.nan], [0.7, math.nan, 0.1], 1),  # a diverged epoch is never the best
+    ],
+)
+def test_best_epoch_is_marked(val_accuracy: list[float], val_loss: list[float], best: int) -> None:
+    panels = curve_panels(rows_of(val_accuracy, val_loss))
+    percent = 100 * val_accuracy[best - 1]
+    label = f"best: {percent:.2f} %, epoch {best}"
+    assert curve(panels[1], label) == ([best], [percent])
+    legend = panels[1].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["training", "validation", label]
+    for panel in panels:
+        (upright,) = [line for line in panel.lines if line.get_linestyle() == "--"]
+        assert list(np.asarray(upright.get_xdata())) == [best, best]
+
+
+def test_no_best_epoch_where_none_is_finite() -> None:
+    _, accuracy = curve_panels(rows_of([math.nan, 0.5], [0.1, math.nan]))
+    assert [line.get_label() for line in accuracy.lines] == ["training", "validation"]
+
+
+@pytest.mark.parametrize(
+    ("val_loss", "scale"),
+    [
+        ([0.5, 0.01], "linear"),  # 50 times, not more
+        ([0.5, 0.0099], "log"),
+        ([0.5, 0.0], "linear"),  # the smallest positive loss counts
+        ([0.5, math.nan], "linear"),
+        ([0.5, math.inf], "linear"),
+        ([math.nan, 871142677.656], "log"),
+    ],
+)
+def test_loss_scale(val_loss: list[float], scale: str) -> None:
+    loss, accuracy = curve_panels(rows_of([0.5, 0.5], val_loss))
+    assert (loss.get_yscale(), accuracy.get_yscale()) == (scale, "linear")
+
+
+def test_log_ticks_are_readable_without_mathtext() -> None:
+    loss, _ = curve_panels(rows_of([0.5, 0.5], [0.69, 871142677.656]), draw=True)
+    labels = [label.get_text() for label in loss.get_yticklabels()]
+    assert {"1", "100", "10⁴"} <= set(labels) or {"10", "1000", "10⁵"} <= set(labels), labels
+    assert not any("$" in label for label in labels)
+    assert plots._log_label(2e-6, 0) == "2×10⁻⁶"
+    assert plots._log_label(0.005, 0) == "0.005"
+
+
+def test_learning_rate_has_a_panel_only_where_it_varies() -> None:
+    assert len(curve_panels(rows_of([0.5, 0.6]))) == 2
+    loss, accuracy, rate = curve_panels(rows_of([0.5, 0.6], learning_rate=[0.01, 0.001]), draw=True)
+    assert rate.get_ylabel() == "learning rate"
+    assert list(np.asarray(rate.lines[0].get_ydata())) == [0.01, 0.001]
+    assert rate.get_position().width < 0.6 * loss.get_position().width
+    assert loss.get_position().width == pytest.approx(accuracy.get_position().width, rel=0.02)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 200])
+def test_any_number_of_epochs(epochs: int) -> None:
+    _, accuracy = curve_panels(rows_of([1.0] * epochs))
+    left, right = accuracy.get_xlim()
+    ticks = [tick for tick in accuracy.get_xticks() if left <= tick <= right]
+    assert 1 <= len(ticks) <= 12
+    assert all(float(tick).is_integer() and 1 <= tick <= epochs for tick in ticks)
+    assert all(tick <= 100 for tick in accuracy.get_yticks() if tick <= accuracy.get_ylim()[1])
+    assert accuracy.get_ylim()[1] >= 100
+    marker = accuracy.lines[0].get_marker()
+    assert marker == ("None" if epochs == 200 else "o"), "a single epoch is seen by its dot alone"
+
+
+# Class distribution
+
+
+def test_bars_hold_counts_and_shares() -> None:
+    counts = {
+        "train": {"WithMask": 5000, "WithoutMask": 5000},
+        "test": {"WithoutMask": 509, "WithMask": 483},
+        "val": {"WithMask": 1},
+        "empty": {},
+    }
+    with plots._style():
+        figure = plots._class_distribution_figure(counts, "title")
+    shown = {
+        panel.get_title(loc="left"): [
+            (text.get_text(), bar.get_width())  # type: ignore[attr-defined]
+            for text, bar in zip(panel.texts, panel.patches, strict=True)
+        ]
+        for panel in figure.axes
+    }
+    assert shown == {
+        "train (n = 10,000)": [("5,000 (50.0 %)", 5000), ("5,000 (50.0 %)", 5000)],
+        "test (n = 992)": [("483 (48.7 %)", 483), ("509 (51.3 %)", 509)],
+        "val (n = 1)": [("1 (100.0 %)", 1), ("0 (0.0 %)", 0)],
+        "empty (n = 0)": [("0 (–)", 0), ("0 (–)", 0)],
+    }
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["WithMask", "WithoutMask"]
+    assert len({panel.get_xlim() for panel in figure.axes}) == 1, "one scale for all splits"
+
+
+@pytest.mark.parametrize("counts", [{}, {"train": {}}])
+def test_distribution_of_nothing(counts: Mapping[str, Mapping[str, int]], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no classes"):
+        plots.class_distribution(counts, tmp_path / "x.png", "title")
+
+
+# Sample grid
+
+
+def test_images_keep_their_shape_and_do_not_overlap() -> None:
+    sizes = [(20, 40), (40, 20), (7, 7), (1, 300), (64, 64)]
+    images = [np.full((*size, 3), 10 * index, np.uint8) for index, size in enumerate(sizes)]
+    captions = ["a", "two\nlines", "", "Augmented_4_9412325_some_long_name.png", KOREAN]
+    with plots._style():
+        (axes,) = plots._sample_grid_figure(images, captions, "title", columns=3).axes
+    boxes = [picture.get_extent() for picture in axes.images]
+    for (left, right, bottom, top), (height, width), picture, image in zip(
+        boxes, sizes, axes.images, images, strict=True
+    ):
+        assert (right - left) / (bottom - top) == pytest.approx(width / height)
+        assert max(right - left, bottom - top) == pytest.approx(1.25)
+        assert np.array_equal(np.asarray(picture.get_array()), image)
+    centres = [((left + right) / 2, (bottom + top) / 2) for left, right, bottom, top in boxes]
+    assert centres[0][1] == centres[2][1] < centres[3][1] == centres[4][1], (
+        "three in the first row, two below"
+    )
+    assert centres[0][0] == centres[3][0] < centres[1][0] == centres[4][0] < centres[2][0]
+    shown = [text.get_text() for text in axes.texts]
+    assert shown == ["a", "two\nlines", "", "Augmented…name.png", KOREAN]
+
+
+def test_colours_of_an_image_reach_the_file(tmp_path: Path) -> None:
+    red = np.zeros((30, 30, 3), np.uint8)
+    red[..., 0] = 255
+    plots.sample_grid([red], ["red"], tmp_path / "x.png", "title")
+    blue_green_red = assert_shows_something(tmp_path / "x.png")[..., :3]
+    assert np.all(blue_green_red == (0, 0, 255), axis=-1).sum() > 100 * 100
+
+
+@pytest.mark.parametrize(("images", "captions"), [(0, 0), (2, 1), (1, 2)])
+def test_grid_needs_a_caption_for_each_image(images: int, captions: int, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"{images} images, {captions} captions"):
+        plots.sample_grid(
+            [np.zeros((4, 4, 3), np.uint8)] * images, ["a"] * captions, tmp_path / "x.png", "title"
+        )
+
+
+# Confusion matrix
+
+
+def cells_of(matrix: Any) -> dict[tuple[int, int], tuple[str, str]]:
+    """(true, predicted) -> text, its colour."""
+    matrix = np.asarray(matrix)
+    with plots._style():
+        figure = plots._confusion_matrix_figure(
+            matrix, [f"c{index}" for index in range(len(matrix))], "title"
+        )
+    (axes,) = figure.axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+    assert axes.yaxis_inverted(), "first class on top, as in the array"
+    return {
+        (int(text.get_position()[1]), int(text.get_position()[0])): (
+            text.get_text(),
+            to_hex(text.get_color()),
+        )
+        for text in axes.texts
+    }
+
+
+def test_cells_hold_counts_and_row_shares() -> None:
+    dark, light = plots.INK, "#ffffff"
+    assert cells_of([[97, 302], [12345, 0]]) == {
+        (0, 0): ("97\n24.3 %", dark),
+        (0, 1): ("302\n75.7 %", light),
+        (1, 0): ("12,345\n100.0 %", light),
+        (1, 1): ("0\n0.0 %", dark),
+    }
+
+
+def test_class_without_images_has_no_share() -> None:
+    cells = cells_of([[0, 0, 0], [1, 2, 1], [0, 0, 5]])
+    assert [cells[0, column][0] for column in range(3)] == ["0\n–"] * 3
+    assert cells[1, 1][0] == "2\n50.0 %"
+
+
+@pytest.mark.parametrize("share", range(0, 101, 10))
+def test_text_stands_out_from_its_cell(share: int) -> None:
+    def luminance(color: Any) -> float:  # WCAG 2
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color[:3]]
+        return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+    _, color = cells_of([[share, 100 - share], [0, 1]])[0, 0]
+    text, cell = luminance(matplotlib.colors.to_rgb(color)), luminance(plots.CELLS(share / 100))
+    contrast = (max(text, cell) + 0.05) / (min(text, cell) + 0.05)
+    assert contrast > 3.5
+
+
+def test_names_that_do_not_fit_are_tilted() -> None:
+    with plots._style():
+        long = plots._confusion_matrix_figure(np.eye(2, dtype=int), ["a", "x" * 100], "title").axes[0]
+        short = plots._confusion_matrix_figure(
+            np.eye(2, dtype=int), ["WithMask", "WithoutMask"], "title"
+        ).axes[0]
+    assert {label.get_rotation() for label in long.get_xticklabels()} == {45}
+    assert {label.get_rotation() for label in short.get_xticklabels()} == {0}
+    assert [label.get_text() for label in long.get_yticklabels()] == ["a", "x" * 12 + "…" + "x" * 11]
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 3), (4,)])
+def test_matrix_must_fit_the_classes(shape: tuple[int, ...], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="for 2 classes"):
+        plots.confusion_matrix(np.ones(shape, int), ["a", "b"], tmp_path / "x.png", "title")
+
+
+# Text and files
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        ("WithoutMask", 11, "WithoutMask"),
+        ("WithoutMask", 10, "Witho…Mask"),
+        ("마스크 미착용", 13, "마스크 미착용"),  # wide letters take two columns each
+        ("마스크 미착용", 9, "마스…착용"),
+        ("", 5, ""),
+    ],
+)
+def test_shorten(text: str, limit: int, expected: str) -> None:
+    assert plots._shorten(text, limit) == expected
+
+
+def test_long_title_is_wrapped_into_the_figure() -> None:
+    for title in ("resnet18 sgd " * 20, "x" * 200, KOREAN * 20, "first line\nsecond line"):
+        with plots._style():
+            figure = plots._new_figure(8, 3, title)
+            figure.draw_without_rendering()
+            (heading,) = figure.texts
+            assert heading.get_window_extent().x1 < figure.bbox.x1
+        assert "\n" in heading.get_text()
+
+
+def test_any_name_is_drawn(tmp_path: Path) -> None:
+    names = [KOREAN, "$x^$", r"$\frac{$", "a_{b}%", "😷", "தமிழ்", "bytes\udcff", "tab\t"]
+    for index, name in enumerate(names):
+        plots.sample_grid([np.zeros((8, 8, 3), np.uint8)], [name], tmp_path / f"{index}.png", name)
+        assert_shows_something(tmp_path / f"{index}.png")
+    plots.confusion_matrix(np.eye(len(names), dtype=int), names, tmp_path / "matrix.png", "title")
+    assert_shows_something(tmp_path / "matrix.png")
+    plots.class_distribution({"$": dict.fromkeys(names, 3)}, tmp_path / "bars.png", "title")
+    assert_shows_something(tmp_path / "bars.png")
+
+
+def test_dollar_is_drawn_as_it_is() -> None:
+    with plots._style():
+        figure = plots._confusion_matrix_figure(np.eye(2, dtype=int), ["$a$", "b"], "$title$")
+        texts = [*figure.texts, *figure.axes[0].get_xticklabels(), *figure.axes[0].get_yticklabels()]
+        assert not any(text.get_parse_math() for text in texts)
+    assert "$title$" in [text.get_text() for text in texts]
+
+
+def test_files_are_png_of_the_expected_size(tmp_path: Path) -> None:
+    path = tmp_path / "curves.of.a.run"  # the name does not choose the format
+    plots.learning_curves(rows_of([0.9, 0.95]), path, "title")
+    height, width = assert_shows_something(path).shape[:2]
+    assert (width, height) == (round(9.5 * 120), round(3.8 * 120))
+
+
+def test_no_epochs(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no epochs"):
+        plots.learning_curves([], tmp_path / "x.png", "title")
+
+
+def test_process_is_left_as_it_was(tmp_path: Path) -> None:
+    with matplotlib.rc_context({"axes.facecolor": "red", "text.usetex": True}):  # as a matplotlibrc might
+        settings, figures, filters = (
+            dict(matplotlib.rcParams.copy()),
+            pyplot.get_fignums(),
+            list(warnings.filters),
+        )
+        plots.learning_curves(rows_of([0.9, 0.95]), tmp_path / "x.png", "title")
+        with pytest.raises(ValueError, match="no epochs"):
+            plots.learning_curves([], tmp_path / "x.png", "title")
+        assert dict(matplotlib.rcParams.copy()) == settings  # a copy, for reading "backend" picks one
+        assert pyplot.get_fignums() == figures
+        assert list(warnings.filters) == filters
+    assert not np.any(np.all(assert_shows_something(tmp_path / "x.png")[..., :3] == (0, 0, 255), axis=-1))
+
+
+def test_only_installed_fonts_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    plots.class_distribution({"train": {KOREAN: 3}}, tmp_path / "x.png", "title")
+    assert not caplog.records, "matplotlib logs each family that it does not find"
+    monkeypatch.setattr(font_manager, "get_font_names", lambda: ["Papyrus", "NanumGothic", "DejaVu Sans"])
+    with plots._style():
+        assert matplotlib.rcParams["font.family"] == ["DejaVu Sans", "NanumGothic"]
