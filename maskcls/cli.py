@@ -6,6 +6,7 @@ it calls gets typed configurations. Nothing heavy is imported until the configur
 """
 
 import errno
+import importlib
 import itertools
 import logging
 import re
@@ -16,17 +17,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from maskcls import __version__
-from maskcls.config import nearest, parse
+from maskcls.config import PredictConfig, TrainConfig, nearest, parse
+from maskcls.data.index import find_images
+from maskcls.data.sources import require_dataset
 from maskcls.errors import MachineError, MaskclsError, UserError
-from maskcls.run import Run, claim_directory, read_run
+from maskcls.run import Run, claim_directory, find_checkpoint, read_run
 
 log = logging.getLogger(__name__)
 
@@ -62,15 +67,20 @@ class CommandLine(NamedTuple):
     @property
     def shows_only(self) -> bool:
         """Whether Hydra is asked to print something rather than to run."""
-        return self.has(
-            "--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc"
-        )
+        return self.has("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
 
     @property
     def config_dir(self) -> str | None:
         """The user's own folder of configuration files, if one is named."""
         positions = [i for i, flag in enumerate(self.flags) if flag in ("--config-dir", "-cd")]
         return self.flags[positions[-1] + 1] if positions else None
+
+
+class Job(NamedTuple):
+    """One job of a command line, as Hydra composes it and as maskcls reads it."""
+
+    composed: DictConfig
+    config: Any
 
 
 def train() -> int:
@@ -99,7 +109,9 @@ def main(command: str, arguments: Sequence[str]) -> int:
             check(command, line, partial=True)
             return _enter_hydra(command, line)
         jobs = check(command, line)
-        return _run(command, line, directory_of(line, jobs[0]))
+        for job in jobs:
+            require_files(job.config)
+        return _run(command, line, directory_of(line, jobs[0].composed))
     except MaskclsError as error:
         print(f"maskcls-{command}: {error}", file=sys.stderr)
         return error.exit_status
@@ -146,27 +158,40 @@ def _quote(value: str) -> str:
     return f"'{escaped}'"
 
 
-def check(command: str, line: CommandLine, partial: bool = False) -> list[DictConfig]:
+def check(command: str, line: CommandLine, partial: bool = False) -> list[Job]:
     """Compose and validate every job of a command line.
 
     Args:
         partial: let mandatory keys be missing.
 
-    Returns:
-        The composed configuration of each job, Hydra's own node included.
-
     Raises:
         UserError: for the first thing that is wrong.
     """
     overrides = _parse_overrides(line.overrides)
-    jobs = _expand(overrides) if line.is_sweep else [line.overrides]
-    composed = []
+    if not line.is_sweep:
+        for override in overrides:
+            if override.is_sweep_override():
+                raise UserError(f"{override.input_line}: several values are a sweep, which needs -m")
+    jobs = []
     with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        for job in jobs:
-            config = _compose(command, line, job)
-            parse(command, _plain(config, partial))
-            composed.append(config)
-    return composed
+        for texts in _expand(overrides) if line.is_sweep else [line.overrides]:
+            composed = _compose(command, line, texts)
+            jobs.append(Job(composed, parse(command, _plain(composed, partial))))
+    return jobs
+
+
+def require_files(config: Any) -> None:
+    """Look for the files that a job starts from, before anything is made and before torch is imported.
+
+    Raises:
+        UserError: where the data set, the checkpoint or the source is not there.
+    """
+    if isinstance(config, TrainConfig):
+        require_dataset(config.data)
+    else:
+        find_checkpoint(config.ckpt)
+    if isinstance(config, PredictConfig):
+        find_images(config.source)
 
 
 def _parse_overrides(texts: Sequence[str]) -> list[Override]:
@@ -194,7 +219,9 @@ def _expand(overrides: Iterable[Override]) -> list[list[str]]:
 
 
 def _compose(command: str, line: CommandLine, overrides: list[str]) -> DictConfig:
-    added = [f"hydra.searchpath=[{_quote('file://' + str(Path(line.config_dir).absolute()))}]"] if line.config_dir else []
+    added = (
+        [f"hydra.searchpath=[{_quote('file://' + str(Path(line.config_dir).absolute()))}]"] if line.config_dir else []
+    )
     if line.config_dir and not Path(line.config_dir).is_dir():
         raise UserError(f"--config-dir {line.config_dir}: no such folder")
     try:
@@ -206,9 +233,12 @@ def _compose(command: str, line: CommandLine, overrides: list[str]) -> DictConfi
 def _explain(command: str, added: list[str], overrides: list[str], error: Exception) -> UserError:
     """Find the override that broke the composition, and say what would be right."""
     groups = {path.parent.relative_to(CONFIG_DIR).as_posix() for path in CONFIG_DIR.rglob("*/*.yaml")}
-    choices, values = [], []
+    choices: list[Override] = []
+    values: list[Override] = []
     for override in _parse_overrides(overrides):
-        (choices if override.key_or_group in groups or override.key_or_group == "experiment" else values).append(override)
+        (choices if override.key_or_group in groups or override.key_or_group == "experiment" else values).append(
+            override
+        )
     for choice in choices:
         folder = CONFIG_DIR / choice.key_or_group
         options = sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml"))
@@ -225,6 +255,11 @@ def _explain(command: str, added: list[str], overrides: list[str], error: Except
     for override in values:
         key = override.key_or_group
         if known and key not in known and not key.startswith("hydra"):
+            group, _, name = key.rpartition(".")
+            if group in groups and group in known:
+                keys = [k.rpartition(".")[2] for k in known if k.startswith(f"{group}.")]
+                expected = f"has no key '{name}', it has {', '.join(keys)}{nearest(name, keys)}"
+                return UserError(f"{override.input_line}: {group}={base[group].get('name')} {expected}")
             hint = nearest(key, [*known, *groups])
             return UserError(f"{override.input_line}: no key or group '{key}' in maskcls-{command}{hint}")
         if override.is_add():
@@ -233,7 +268,7 @@ def _explain(command: str, added: list[str], overrides: list[str], error: Except
 
 
 def _keys(config: DictConfig, prefix: str = "") -> Iterable[str]:
-    for key in config:
+    for key in map(str, config):
         yield f"{prefix}{key}"
         child = config._get_node(key)
         if isinstance(child, DictConfig):
@@ -302,38 +337,36 @@ def _enter_hydra(command: str, line: CommandLine) -> int:
 
 
 def _train_job(config: DictConfig) -> float | None:
-    from maskcls.training.job import train
-
-    return _job("train", config, train)
+    return _job("train", config, "maskcls.training.job", "train")
 
 
 def _eval_job(config: DictConfig) -> float | None:
-    from maskcls.evaluation.job import evaluate
-
-    return _job("eval", config, evaluate)
+    return _job("eval", config, "maskcls.evaluation.job", "evaluate")
 
 
 def _predict_job(config: DictConfig) -> float | None:
-    from maskcls.inference.job import predict
-
-    return _job("predict", config, predict)
+    return _job("predict", config, "maskcls.inference.job", "predict")
 
 
+# the functions that Hydra calls, at module level so that a launcher plugin can send them to another process
 COMMANDS = {"train": _train_job, "eval": _eval_job, "predict": _predict_job}
 
 
-def _job(command: str, config: DictConfig, function: Any) -> float | None:
+def _job(command: str, config: DictConfig, module: str, function: str) -> float | None:
     """Run one job in its directory; record and show how it ended, so that a sweep goes on after a failure.
+
+    Args:
+        module, function: what does the work, imported here because that imports torch.
 
     Returns:
         The figure that a sweeper maximizes, None where there is none.
     """
-    hydra_config = hydra.core.hydra_config.HydraConfig.get()
+    hydra_config = HydraConfig.get()
     typed = parse(command, _plain(config))
     run = Run.start(Path(hydra_config.runtime.output_dir), command, typed, list(hydra_config.overrides.task))
-    is_sweep = hydra_config.mode == hydra.types.RunMode.MULTIRUN
+    is_sweep = hydra_config.mode == RunMode.MULTIRUN
     try:
-        score: float | None = function(typed, run)
+        score: float | None = getattr(importlib.import_module(module), function)(typed, run)
         run.finish("finished", 0)
         return score
     except KeyboardInterrupt:

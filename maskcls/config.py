@@ -259,7 +259,11 @@ def parse(command: str, values: Mapping[str, Any]) -> Any:
 def as_dictionary(config: Any) -> dict[str, Any]:
     """A configuration as `parse` takes it: plain nested dictionaries, paths as text."""
     return {
-        name: as_dictionary(value) if dataclasses.is_dataclass(value) else str(value) if isinstance(value, Path) else value
+        name: as_dictionary(value)
+        if dataclasses.is_dataclass(value)
+        else str(value)
+        if isinstance(value, Path)
+        else value
         for name, value in ((field.name, getattr(config, field.name)) for field in dataclasses.fields(config))
     }
 
@@ -277,7 +281,7 @@ def _convert(value: Any, annotation: Any, key: str) -> Any:
     """Return ``value`` as ``annotation`` asks, or raise a UserError that names ``key``."""
     options = _union_members(annotation)
     if value == "???":
-        raise UserError(f"{key} is missing: give it as {key}={'PATH' if key in ('ckpt', 'source') else 'VALUE'}")
+        raise UserError(f"{key} is missing: give it as {key}=PATH")  # only paths are mandatory
     if value is None and type(None) in options:
         return None
     options = [option for option in options if option is not type(None)]
@@ -344,7 +348,7 @@ def _convert_scalar(value: Any, annotation: Any, key: str, optional: bool) -> An
         if limits is not None and not _is_device(value):
             raise refuse(limits, nearest(value, ("auto", "cpu", "cuda", "mps")))
         if not value:
-            raise refuse("text, not nothing")
+            raise refuse("a path" if kind is Path else "text")
         # absolute: a configuration is read back from other folders, by maskcls-eval for one
         return Path(value).expanduser().absolute() if kind is Path else value
     number = _as_number(value, kind)

@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -75,6 +74,22 @@ def read_run(directory: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint file that ``ckpt=path`` means: the file itself, or the best one of a run directory.
+
+    Raises:
+        UserError: where there is none.
+    """
+    if path.is_dir():
+        best = path / "checkpoints" / "best.pt"
+        if not best.is_file():
+            raise UserError(f"ckpt={path}: no checkpoints/best.pt in this folder; expected a file, or a run directory")
+        return best
+    if not path.is_file():
+        raise UserError(f"ckpt={path}: no such file; a run writes RUN/checkpoints/best.pt and last.pt")
+    return path
 
 
 @dataclass

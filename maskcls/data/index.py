@@ -1,5 +1,6 @@
 """From folders to lists of files: which image is of which split and class. No pixel is read here."""
 
+import glob
 import hashlib
 import logging
 import os
@@ -85,6 +86,25 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
+def find_images(source: str) -> list[Path]:
+    """The image files that ``source`` means: itself, those in a folder and its subfolders, or those of a pattern.
+
+    Raises:
+        UserError: where there is none.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        files = [Path(top, name) for top, _, names in os.walk(path) for name in names if is_image(Path(name))]
+    else:
+        files = [Path(name) for name in glob.glob(str(path), recursive=True) if is_image(Path(name))]
+    if not files:
+        kind = "this folder holds no image file" if path.is_dir() else "no such file, and no image file of this pattern"
+        raise UserError(f"source={source}: {kind}; expected an image, a folder or a pattern such as photos/*.jpg")
+    return sorted(files)
+
+
 def index_folder(root: Path) -> Index:
     """List the images of a folder of class folders, with or without split folders.
 
@@ -146,8 +166,6 @@ def cut_missing_splits(index: Index, val_fraction: float, test_fraction: float, 
         train, val = _cut(splits.pop("train"), val_fraction, seed + 1)
         splits = {"train": train, "val": val} | splits
         log.info("%s has no validation folder: cut from the training images (data.split_seed=%d)", root, seed)
-    if "test" not in splits:
-        log.info("%s has no test split: nothing will be tested", root)
     for name, split in splits.items():
         without = [name for label, name in enumerate(index.classes) if label not in split.labels]
         if without and name in ("train", "val"):

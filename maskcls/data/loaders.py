@@ -1,6 +1,7 @@
 """Batches: gathered from the cache as uint8, moved to the device, and normalised there."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,7 +58,9 @@ class DeviceLoader:
             yield images, labels.to(self.device, non_blocking=True)
 
 
-def training_loader(dataset: CachedImages, batch_size: int, generator: torch.Generator, workers: int) -> DataLoader[Batch]:
+def training_loader(
+    dataset: CachedImages, batch_size: int, generator: torch.Generator, workers: int
+) -> DataLoader[Batch]:
     """Batches in an order that ``generator`` shuffles; the last one may be smaller."""
     return _loader(dataset, RandomSampler(dataset, generator=generator), batch_size, workers)
 
@@ -80,7 +83,8 @@ def _loader(
     )
 
 
-def _as_is(batch: Batch) -> Batch:
+def _as_is(batch: Any) -> Any:
+    # CachedImages returns whole batches
     return batch
 
 

@@ -13,33 +13,41 @@ from maskcls.errors import UserError
 log = logging.getLogger(__name__)
 
 
-def open_dataset(config: AnyDataConfig) -> Index:
-    """Make sure that the data set is there, and list it with the splits that training needs.
+def require_dataset(config: AnyDataConfig) -> None:
+    """Check that the data set is there, or can be fetched or drawn.
 
     Raises:
-        UserError: where it is missing (the message says the ways to get one) or is not a tree of class folders.
+        UserError: where it is not; the message says the ways to get one.
     """
+    if isinstance(config, SyntheticConfig) or config.root.is_dir():
+        return
+    synthetic = "data=synthetic draws faces to try the program with"
+    if not isinstance(config, FaceMask12KConfig):
+        ways = f"data.root=FOLDER names a folder of class folders, data=facemask12k is a public one, {synthetic}"
+    elif config.download:
+        return
+    else:
+        ways = (
+            f"data.download=true fetches it from Kaggle, data.root=FOLDER (or MASKCLS_DATA) names a copy, {synthetic}"
+        )
+    raise UserError(f"data.root={config.root}: no such folder; {ways}")
+
+
+def open_dataset(config: AnyDataConfig) -> Index:
+    """Fetch or draw the data set where it has to be, and list it with the splits that training needs.
+
+    Raises:
+        UserError: where it is missing, or is not a tree of class folders.
+    """
+    require_dataset(config)
     root = config.root
     if isinstance(config, SyntheticConfig):
         root = _draw(config)
-    elif not root.is_dir():
-        if isinstance(config, FaceMask12KConfig) and config.download:
-            from maskcls.data.download import download_facemask12k
+    elif isinstance(config, FaceMask12KConfig) and config.download:
+        from maskcls.data.download import download_facemask12k
 
-            download_facemask12k(root)
-        else:
-            raise UserError(missing(config))
+        download_facemask12k(root)
     return cut_missing_splits(index_folder(root), config.val_fraction, config.test_fraction, config.split_seed)
-
-
-def missing(config: AnyDataConfig) -> str:
-    """What to say of a data set that is not there: the ways to get one."""
-    ways = "data=synthetic draws faces to try the program with"
-    if isinstance(config, FaceMask12KConfig):
-        ways = f"data.download=true fetches it from Kaggle, data.root=FOLDER (or MASKCLS_DATA) names a copy, {ways}"
-    else:
-        ways = f"data.root=FOLDER names a folder of class folders, data=facemask12k data.download=true fetches one, {ways}"
-    return f"data.root={config.root}: no such folder; {ways}"
 
 
 def _draw(config: SyntheticConfig) -> Path:

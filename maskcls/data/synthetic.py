@@ -151,12 +151,19 @@ def draw_body(rng: np.random.Generator, pen: Pen, skin: np.ndarray) -> None:
     shirt = cloth(rng, size, dye(rng), rng.uniform(0, 1))
     pen.paint(np.concatenate([shoulders, [(width, 6), (-width, 6)]]), shirt)
     neck = rng.uniform(0.32, 0.48)
-    pen.fill(np.array([(-neck, 0.5), (neck, 0.5), (neck * 1.1, 1.45), (0, 1.75), (-neck * 1.1, 1.45)]), shade(skin, 0.82))
+    pen.fill(
+        np.array([(-neck, 0.5), (neck, 0.5), (neck * 1.1, 1.45), (0, 1.75), (-neck * 1.1, 1.45)]), shade(skin, 0.82)
+    )
 
 
 def draw_eyes(rng: np.random.Generator, pen: Pen, skin: np.ndarray, hair: np.ndarray) -> None:
     """Draws two eyes, open or shut, and the brows above."""
-    apart, y, width, height = rng.uniform(0.3, 0.38), rng.uniform(-0.2, -0.08), rng.uniform(0.11, 0.16), rng.uniform(0.03, 0.08)
+    apart, y, width, height = (
+        rng.uniform(0.3, 0.38),
+        rng.uniform(-0.2, -0.08),
+        rng.uniform(0.11, 0.16),
+        rng.uniform(0.03, 0.08),
+    )
     iris, gaze, shut = dye(rng) * 0.6, rng.normal(0, 0.025), rng.random() < 0.07
     lift, brow = rng.uniform(-0.09, 0.02), rng.uniform(0.03, 0.08)
     for x in (-apart, apart):
@@ -178,7 +185,10 @@ def draw_nose_and_mouth(rng: np.random.Generator, pen: Pen, skin: np.ndarray) ->
     if rng.random() < 0.35:
         gap = np.concatenate([arc(-width, width, y, 0), arc(width, -width, y, rng.uniform(0.1, 0.3))])
         pen.fill(gap, shade(lips, 0.35))
-        pen.fill(np.concatenate([arc(-width * 0.8, width * 0.8, y + 0.01, 0), arc(width * 0.7, -width * 0.7, y, 0.08)]), WHITE)
+        pen.fill(
+            np.concatenate([arc(-width * 0.8, width * 0.8, y + 0.01, 0), arc(width * 0.7, -width * 0.7, y, 0.08)]),
+            WHITE,
+        )
         pen.stroke(gap, lips, 0.045)
     else:
         pen.fill(np.concatenate([arc(-width, width, y, smile - 0.05), arc(width, -width, y, smile + 0.07)]), lips)
@@ -190,7 +200,9 @@ def draw_beard(rng: np.random.Generator, pen: Pen, width: float, skin: np.ndarra
     kind, low = rng.integers(9), rng.uniform(1.0, 1.25)
     colour = skin + (hair - skin) * rng.uniform(0.3, 1)
     if kind in (0, 1):
-        cheek = np.concatenate([[(-width, -0.05)], arc(-width * 0.8, -0.25, 0.25, 0.12), arc(0.25, width * 0.8, 0.25, 0.12)])
+        cheek = np.concatenate(
+            [[(-width, -0.05)], arc(-width * 0.8, -0.25, 0.25, 0.12), arc(0.25, width * 0.8, 0.25, 0.12)]
+        )
         pen.fill(np.concatenate([cheek, oval(0, 0, width * 1.02, low, 0, 180)]), colour)
     if kind in (0, 2, 3):
         pen.fill(np.concatenate([arc(-0.33, 0.33, 0.46, -0.1), arc(0.33, -0.33, 0.5, -0.05)]), colour)
@@ -269,8 +281,12 @@ def draw_hair_and_hat(rng: np.random.Generator, pen: Pen, width: float, hair: np
             x = rng.uniform(-0.6, 0.6)
             pen.stroke(np.array([(x, -0.95), (x * 1.2, line - 0.1)]), shade(hair, rng.uniform(0.75, 1.4)), 0.03)
     if kind < 0.12:
-        pen.paint(np.concatenate([oval(0, -0.4, over * 1.04, rng.uniform(0.7, 1.0), 180, 360), arc(over, -over, -0.4, -0.15)]),
-                  cloth(rng, size, colour, rng.uniform(0, 0.8)))
+        pen.paint(
+            np.concatenate(
+                [oval(0, -0.4, over * 1.04, rng.uniform(0.7, 1.0), 180, 360), arc(over, -over, -0.4, -0.15)]
+            ),
+            cloth(rng, size, colour, rng.uniform(0, 0.8)),
+        )
         if kind < 0.07:
             pen.stroke(arc(-over * 1.1, over * 1.1, -0.42, -0.1), shade(colour, 0.7), 0.12)
     elif kind > 0.95:
@@ -282,14 +298,19 @@ def draw_in_front(rng: np.random.Generator, pen: Pen, width: float, skin: np.nda
     kind, colour = rng.random(), dye(rng)
     if kind < 0.12:
         top = rng.uniform(0.62, 1.0) if rng.random() < 0.93 else 0.1
-        wrap = np.concatenate([arc(-width * 1.05, width * 1.05, top - 0.1, 0.12), oval(0, 1.2, width * 1.15, 0.6, 0, 180)])
+        wrap = np.concatenate(
+            [arc(-width * 1.05, width * 1.05, top - 0.1, 0.12), oval(0, 1.2, width * 1.15, 0.6, 0, 180)]
+        )
         pen.paint(wrap, cloth(rng, len(pen.image), colour, rng.uniform(0, 1)))
         for down in (0.15, 0.35):
             pen.stroke(arc(-width, width, top + down - 0.1, 0.15), shade(colour, 0.75), 0.03)
     elif kind < 0.21:
         side, (x, y) = rng.choice([-1, 1]), rng.normal((0, 0.75), 0.17)
         pen.fill(oval(x + side * 0.35, y + 0.3, 0.36, 0.42), shade(skin, 0.93))
-        pen.fill(np.array([(x + side * 0.1, y + 0.5), (x + side * 0.6, y + 0.5), (x + side * 1.1, 3), (x + side * 0.5, 3)]), skin)
+        pen.fill(
+            np.array([(x + side * 0.1, y + 0.5), (x + side * 0.6, y + 0.5), (x + side * 1.1, 3), (x + side * 0.5, 3)]),
+            skin,
+        )
         for finger in range(4):
             knuckle = np.array((x + side * (0.15 + 0.06 * finger), y + 0.05 + 0.14 * finger))
             bone = np.stack([knuckle, knuckle - (side * rng.uniform(0.35, 0.55), rng.uniform(0, 0.15))])
@@ -337,7 +358,7 @@ def exposed(rng: np.random.Generator, image: np.ndarray, hopeless: bool) -> np.n
     target = rng.uniform(65, 185) * rng.normal((1.1, 1.0, 0.92), 0.06)
     contrast = rng.uniform(0.75, 1.3) * (0.2 if hopeless else 1)
     gamma = np.log(target / 255) / np.log((np.array(cv2.mean(image)[:3]) + 1) / 257)
-    table = target + contrast * (255 * RAMP ** gamma - target)
+    table = target + contrast * (255 * RAMP**gamma - target)
     return cv2.LUT(image, np.clip(table, 0, 255).astype(np.uint8))
 
 

@@ -11,9 +11,9 @@ from maskcls.errors import UserError
 from maskcls.evaluation.metrics import percent_with_interval
 from maskcls.evaluation.predictions import Predictions, predict_logits
 from maskcls.evaluation.results import SYNTHETIC_NOTE, write_evaluation
-from maskcls.models.checkpoint import load_checkpoint, resolve_checkpoint, restore_model
+from maskcls.models.checkpoint import load_checkpoint, restore_model
 from maskcls.models.precision import choose_device, choose_precision
-from maskcls.run import Run
+from maskcls.run import Run, find_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def evaluate(config: EvalConfig, run: Run) -> float:
     Raises:
         UserError: where the checkpoint, the data or the device is not what the configuration says.
     """
-    path = resolve_checkpoint(config.ckpt)
+    path = find_checkpoint(config.ckpt)
     device = choose_device(config.device)
     content = load_checkpoint(path)
     precision, reason = choose_precision(config.precision or content["precision"], device)
@@ -73,5 +73,7 @@ def _choose_split(config: EvalConfig, index: Index) -> str:
     if config.split is None:
         return next(name for name in ("test", "val", "all", "train") if name in index.splits)
     if config.split != "all" and config.split not in index.splits:
-        raise UserError(f"split={config.split}: {index.root} has {', '.join(index.splits)}; expected one of them, or all")
+        raise UserError(
+            f"split={config.split}: {index.root} has {', '.join(index.splits)}; expected one of them, or all"
+        )
     return config.split

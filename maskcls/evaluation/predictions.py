@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from maskcls.data.loaders import Batch
-from maskcls.run import replaced_atomically
 from maskcls.models.precision import Precision
+from maskcls.run import replaced_atomically
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Predictions:
         """From logits, float32 [images, classes]."""
         truth = torch.tensor(list(labels), dtype=torch.int64)
         log_probabilities = torch.log_softmax(logits.double(), dim=1)
-        losses = -log_probabilities.gather(1, truth[:, None])[:, 0]
+        losses = 0.0 - log_probabilities.gather(1, truth[:, None])[:, 0]  # not -x, which makes -0 of 0
         return cls(tuple(paths), tuple(classes), truth.numpy(), log_probabilities.exp().numpy(), losses.numpy())
 
     @property

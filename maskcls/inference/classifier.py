@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from maskcls.data.decode import resize_image
-from maskcls.models.checkpoint import load_checkpoint, resolve_checkpoint, restore_model
+from maskcls.models.checkpoint import load_checkpoint, restore_model
 from maskcls.models.precision import choose_device, choose_precision
+from maskcls.run import find_checkpoint
 
 
 class Classifier:
@@ -28,7 +29,7 @@ class Classifier:
     """
 
     def __init__(self, ckpt: Path, device: str = "auto", precision: str | None = None) -> None:
-        path = resolve_checkpoint(ckpt)
+        path = find_checkpoint(ckpt)
         self.device = choose_device(device)
         content = load_checkpoint(path)
         self.model, self.normalize = restore_model(content, path, self.device)

@@ -1,9 +1,7 @@
 """The prediction command: classes and probabilities of image files."""
 
 import csv
-import glob
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,7 +11,7 @@ from tqdm import tqdm
 
 from maskcls.config import PredictConfig
 from maskcls.data.decode import UnreadableImageError, decode_image
-from maskcls.data.index import is_image
+from maskcls.data.index import find_images
 from maskcls.errors import UserError
 from maskcls.inference.classifier import Classifier
 from maskcls.run import Run, replaced_atomically
@@ -47,35 +45,14 @@ def predict(config: PredictConfig, run: Run) -> None:
                 log.info("%s", _line(str(image), prediction, [f"{p:12.2%}" for p in row], path_width))
             done += len(paths)
     run.record.update(images=done, unreadable=unreadable)
+    if not done:
+        raise UserError(f"source={config.source}: none of its {len(files)} files can be read, such as {unreadable[0]}")
     for fault in unreadable:
         log.warning("unreadable, left out: %s", fault)
-    if not done:
-        raise UserError(f"source={config.source}: none of its {len(files)} image files can be read")
     log.info("%d images classified, %d unreadable; the table is %s", done, len(unreadable), path)
 
 
-def find_images(source: str) -> list[Path]:
-    """The image files that ``source`` means: itself, those in a folder and its subfolders, or those of a pattern.
-
-    Raises:
-        UserError: where there is none.
-    """
-    path = Path(source).expanduser()
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        files = [Path(top, name) for top, _, names in os.walk(path) for name in names if is_image(Path(name))]
-    else:
-        files = [Path(name) for name in glob.glob(str(path), recursive=True) if is_image(Path(name))]
-    if not files:
-        kind = "this folder holds no image file" if path.is_dir() else "no such file, and no image file of this pattern"
-        raise UserError(f"source={source}: {kind}; expected an image, a folder or a pattern such as photos/*.jpg")
-    return sorted(files)
-
-
-def _batches(
-    files: Sequence[Path], size: int, unreadable: list[str]
-) -> Iterator[tuple[list[Path], list[np.ndarray]]]:
+def _batches(files: Sequence[Path], size: int, unreadable: list[str]) -> Iterator[tuple[list[Path], list[np.ndarray]]]:
     """Read files; what cannot be read is added to ``unreadable``, never replaced by another image."""
     remaining = iter(tqdm(files, desc="predict", unit=" images", leave=False, disable=None))
     while chunk := list(islice(remaining, size)):

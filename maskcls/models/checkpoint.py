@@ -11,7 +11,7 @@ from maskcls.data.loaders import Normalize
 from maskcls.data.statistics import Normalization
 from maskcls.errors import UserError
 from maskcls.models import build_model
-from maskcls.run import replaced_atomically
+from maskcls.run import find_checkpoint, replaced_atomically
 
 FORMAT = "maskcls"
 VERSION = 1
@@ -38,29 +38,13 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         torch.save({"format": FORMAT, "version": VERSION, **content}, temporary)
 
 
-def resolve_checkpoint(path: Path) -> Path:
-    """The checkpoint file that ``ckpt=path`` means: the file itself, or the best one of a run directory.
-
-    Raises:
-        UserError: where there is none.
-    """
-    if path.is_dir():
-        best = path / "checkpoints" / "best.pt"
-        if not best.is_file():
-            raise UserError(f"ckpt={path}: this folder holds no checkpoints/best.pt; expected a file, or a run directory")
-        return best
-    if not path.is_file():
-        raise UserError(f"ckpt={path}: no such file; a run writes RUN/checkpoints/best.pt and last.pt")
-    return path
-
-
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU, without running any code that it may hold.
 
     Raises:
         UserError: where the file is missing, damaged or not a checkpoint of maskcls.
     """
-    path = resolve_checkpoint(path)
+    path = find_checkpoint(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError):

@@ -45,7 +45,9 @@ def choose_device(name: str) -> torch.device:
         return torch.device(preferred[0] if preferred else "cpu")
     wanted = "cuda:0" if name == "cuda" else name
     if wanted not in available:
-        raise UserError(f"device={name}: not on this machine, which has {', '.join(available)}; device=auto takes the best")
+        raise UserError(
+            f"device={name}: not on this machine, which has {', '.join(available)}; device=auto takes the best"
+        )
     return torch.device(wanted)
 
 

@@ -34,7 +34,9 @@ def write_leaderboard(sweep_directory: Path) -> Path:
     with FileLock(sweep_directory / ".leaderboard.lock"):
         runs = {folder.name: read_run(folder) for folder in sweep_directory.iterdir() if folder.is_dir()}
         rows = [_row(name, run) for name, run in runs.items() if run]
-        rows.sort(key=lambda row: (row["val_accuracy"] == "", -(row["val_accuracy"] or 0), row["val_loss"] or 0, row["run"]))
+        rows.sort(
+            key=lambda row: (row["val_accuracy"] == "", -(row["val_accuracy"] or 0), row["val_loss"] or 0, row["run"])
+        )
         keys = sorted({key for row in rows for key in row} - set(COLUMNS))
         with replaced_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=[*COLUMNS[:-1], *keys, COLUMNS[-1]], restval="")

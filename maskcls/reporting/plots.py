@@ -274,9 +274,7 @@ def _class_distribution_figure(counts: Mapping[str, Mapping[str, int]], title: s
     return figure
 
 
-def _sample_grid_figure(
-    images: Sequence[np.ndarray], captions: Sequence[str], title: str, columns: int
-) -> Figure:
+def _sample_grid_figure(images: Sequence[np.ndarray], captions: Sequence[str], title: str, columns: int) -> Figure:
     if not len(images) or len(images) != len(captions):
         raise ValueError(f"{len(images)} images, {len(captions)} captions: one for each, and at least one")
     columns = min(columns, len(images))

@@ -136,7 +136,9 @@ def train_one_epoch(trainer: Trainer, batches: Iterable[Batch], images_in_epoch:
             seen += len(labels)
             if not bar.disable and time.perf_counter() - refreshed > REFRESH_SECONDS:
                 refreshed = time.perf_counter()
-                bar.set_postfix(loss=f"{loss_sum.item() / seen:.4f}", accuracy=f"{correct.item() / seen:.2%}", refresh=False)
+                bar.set_postfix(
+                    loss=f"{loss_sum.item() / seen:.4f}", accuracy=f"{correct.item() / seen:.2%}", refresh=False
+                )
             bar.update(len(labels))
     train_loss = loss_sum.item() / seen
     if not math.isfinite(train_loss):

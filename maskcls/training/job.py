@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from maskcls.config import DataConfig, SyntheticConfig, TrainConfig, as_dictionary, nearest
+from maskcls.config import AnyDataConfig, DataConfig, SyntheticConfig, TrainConfig, as_dictionary, nearest
 from maskcls.data.augment import build_augment
 from maskcls.data.cache import cached_images
 from maskcls.data.index import Index
@@ -108,7 +108,7 @@ def train(config: TrainConfig, run: Run) -> float:
     return float(trainer.progress.best["val_accuracy"])
 
 
-def load_data(config: DataConfig) -> Data:
+def load_data(config: AnyDataConfig) -> Data:
     """Find, decode and measure a data set."""
     index = open_dataset(config)
     if config.positive_class is not None and config.positive_class not in index.classes:
@@ -180,7 +180,7 @@ def _predict(
 def _test(config: TrainConfig, data: Data, run: Run, device: torch.device, precision: Precision) -> None:
     """Use the test split, once, with the checkpoints that the configuration names."""
     if "test" not in data.splits or config.test == "none":
-        log.info("test split: %s", "not touched, as configured" if "test" in data.splits else "there is none")
+        log.info("not tested: %s", "test=none" if "test" in data.splits else f"{data.index.root} has no test split")
         return
     run.record["test"] = {}
     for name in ("best", "last") if config.test == "both" else (config.test,):
@@ -270,5 +270,3 @@ def _summarize(run: Run, data: Data) -> None:
     if data.is_synthetic:
         log.warning("note: %s", SYNTHETIC_NOTE)
     log.info("everything is in %s", run.directory)
-
-

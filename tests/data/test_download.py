@@ -52,7 +52,7 @@ class FakeKaggle(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: FakeKaggle
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         if self.server.status != 200:
             self._reply(self.server.status, b'{"code": %d, "message": "no\\nway"}' % self.server.status)
@@ -61,12 +61,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/datasets.DatasetApiService/DownloadDataset":
             self._reply(302, b"", ("Location", "/archive.zip"))
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._reply(200, self.server.archive, ("Content-Type", "application/zip"))
 
-    def _reply(
-        self, status: int, body: bytes, header: tuple[str, str] = ("Content-Type", "application/json")
-    ) -> None:
+    def _reply(self, status: int, body: bytes, header: tuple[str, str] = ("Content-Type", "application/json")) -> None:
         self.send_response(status)
         self.send_header(*header)
         self.send_header("Content-Length", str(len(body)))
@@ -254,9 +252,7 @@ def test_interrupted_copy_leaves_nothing(
     assert not list(tmp_path.glob("*root*"))
 
 
-def test_disk_full_while_kagglehub_writes(
-    kaggle: FakeKaggle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_disk_full_while_kagglehub_writes(kaggle: FakeKaggle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def extract(archive: zipfile.ZipFile, path: str) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -208,9 +208,7 @@ def test_images_keep_their_shape_and_do_not_overlap() -> None:
         assert max(right - left, bottom - top) == pytest.approx(1.25)
         assert np.array_equal(np.asarray(picture.get_array()), image)
     centres = [((left + right) / 2, (bottom + top) / 2) for left, right, bottom, top in boxes]
-    assert centres[0][1] == centres[2][1] < centres[3][1] == centres[4][1], (
-        "three in the first row, two below"
-    )
+    assert centres[0][1] == centres[2][1] < centres[3][1] == centres[4][1], "three in the first row, two below"
     assert centres[0][0] == centres[3][0] < centres[1][0] == centres[4][0] < centres[2][0]
     shown = [text.get_text() for text in axes.texts]
     assert shown == ["a", "two\nlines", "", "Augmented…name.png", KOREAN]
@@ -227,9 +225,7 @@ def test_colours_of_an_image_reach_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("images", "captions"), [(0, 0), (2, 1), (1, 2)])
 def test_grid_needs_a_caption_for_each_image(images: int, captions: int, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{images} images, {captions} captions"):
-        plots.sample_grid(
-            [np.zeros((4, 4, 3), np.uint8)] * images, ["a"] * captions, tmp_path / "x.png", "title"
-        )
+        plots.sample_grid([np.zeros((4, 4, 3), np.uint8)] * images, ["a"] * captions, tmp_path / "x.png", "title")
 
 
 # Confusion matrix
@@ -239,9 +235,7 @@ def cells_of(matrix: Any) -> dict[tuple[int, int], tuple[str, str]]:
     """(true, predicted) -> text, its colour."""
     matrix = np.asarray(matrix)
     with plots._style():
-        figure = plots._confusion_matrix_figure(
-            matrix, [f"c{index}" for index in range(len(matrix))], "title"
-        )
+        figure = plots._confusion_matrix_figure(matrix, [f"c{index}" for index in range(len(matrix))], "title")
     (axes,) = figure.axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
     assert axes.yaxis_inverted(), "first class on top, as in the array"
@@ -285,9 +279,7 @@ def test_text_stands_out_from_its_cell(share: int) -> None:
 def test_names_that_do_not_fit_are_tilted() -> None:
     with plots._style():
         long = plots._confusion_matrix_figure(np.eye(2, dtype=int), ["a", "x" * 100], "title").axes[0]
-        short = plots._confusion_matrix_figure(
-            np.eye(2, dtype=int), ["WithMask", "WithoutMask"], "title"
-        ).axes[0]
+        short = plots._confusion_matrix_figure(np.eye(2, dtype=int), ["WithMask", "WithoutMask"], "title").axes[0]
     assert {label.get_rotation() for label in long.get_xticklabels()} == {45}
     assert {label.get_rotation() for label in short.get_xticklabels()} == {0}
     assert [label.get_text() for label in long.get_yticklabels()] == ["a", "x" * 12 + "…" + "x" * 11]
