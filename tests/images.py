@@ -1,0 +1,35 @@
+"""Images and data sets that the tests make for themselves."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+CLASSES = ("WithMask", "WithoutMask")
+
+
+def noisy_image(rng: np.random.Generator, masked: bool, height: int, width: int) -> np.ndarray:
+    """RGB uint8 [height, width, 3]: noise, with a bright blue lower half where ``masked``."""
+    image = rng.integers(60, 180, (height, width, 3), dtype=np.uint8)
+    if masked:
+        image[height // 2 :] = (40, 80, 220)
+    return image
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write RGB uint8 [height, width, 3] in the format of the path's suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoded, content = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]))
+    assert encoded
+    path.write_bytes(content.tobytes())
+
+
+def write_dataset(root: Path, counts: dict[str, int], seed: int = 0) -> Path:
+    """Write ``root/SPLIT/CLASS/N.png`` with ``counts[SPLIT]`` images of each class; '' is a tree without splits."""
+    rng = np.random.default_rng(seed)
+    for split, count in counts.items():
+        for name in CLASSES:
+            for number in range(count):
+                height, width = rng.integers(24, 60, 2)
+                write_image(root / split / name / f"{number}.png", noisy_image(rng, name == "WithMask", height, width))
+    return root
