@@ -31,15 +31,16 @@ def cached_images(root: Path, paths: Sequence[str], size: int, cache_dir: Path) 
         uint8 [images, size, size, 3], memory-mapped, read-only.
 
     Raises:
-        UserError: naming the files that cannot be read.
+        UserError: naming the files that cannot be read, or the folder that cannot be written.
     """
     path = cache_dir / f"{_key(root, paths, size)}.npy"
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"data.cache_dir={cache_dir}: cannot make this folder: {error.strerror}") from None
     if not path.exists():
-        with FileLock(path.with_suffix(".lock")):
+        try:
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path.with_suffix(".lock")).acquire()
+        except OSError as error:
+            raise UserError(f"data.cache_dir={cache_dir}: cannot write in this folder: {error.strerror}") from None
+        with lock:
             if not path.exists():
                 _build(path, root, paths, size)
     images: np.ndarray = np.load(path, mmap_mode="r")
@@ -49,7 +50,10 @@ def cached_images(root: Path, paths: Sequence[str], size: int, cache_dir: Path) 
 def _key(root: Path, paths: Sequence[str], size: int) -> str:
     digest = hashlib.sha256(f"{TRANSFORM_VERSION} {size} {root}\n".encode(errors="surrogateescape"))
     for path in paths:
-        stat = (root / path).stat()
+        try:
+            stat = (root / path).stat()
+        except OSError as error:
+            raise UserError(f"{root / path}: {error.strerror}") from None
         digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
 
@@ -82,4 +86,8 @@ def _reserve(path: Path) -> None:
     """Take the disk space now: a full disk is an error here, but would kill the process in a memory-mapped write."""
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+            try:
+                os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+            except OSError as error:
+                error.filename = str(path.parent)  # which disk is full
+                raise

@@ -20,7 +20,7 @@ def decode_image(path: Path) -> np.ndarray:
     """Read an image file as RGB.
 
     Grey and palette images become RGB, 16-bit ones are scaled to 8, an alpha channel is dropped as PIL's
-    ``convert("RGB")`` does, and the EXIF orientation is applied.
+    ``convert("RGB")`` does (a TIFF's is blended with black), and the EXIF orientation is applied.
 
     Returns:
         uint8 [height, width, 3].

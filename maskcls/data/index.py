@@ -5,7 +5,8 @@ import hashlib
 import logging
 import os
 import random
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
+# folders that start so hold no images of the user's but copies, made by notebooks, file managers and macOS's archiver
+HIDDEN = (".", "__MACOSX")
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".webp", ".tif", ".tiff", ".gif"))
 
 
@@ -96,7 +99,7 @@ def find_images(source: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        files = [Path(top, name) for top, _, names in os.walk(path) for name in names if is_image(Path(name))]
+        files = [file for file in _walk(path) if is_image(file)]
     else:
         files = [Path(name) for name in glob.glob(str(path), recursive=True) if is_image(Path(name))]
     if not files:
@@ -109,10 +112,10 @@ def index_folder(root: Path) -> Index:
     """List the images of a folder of class folders, with or without split folders.
 
     Split folders are named as in `SPLIT_NAMES`, in any case. The classes are the class folders of all
-    splits, matched by name.
+    splits, matched by name. A split folder without images counts as missing.
 
     Args:
-        root: the folder; one that holds nothing but another folder stands for that one.
+        root: the folder; one that holds no folder but one that is no split stands for that one.
 
     Returns:
         An index of the splits that are there; of one split, named ``all``, where there are no split folders.
@@ -132,10 +135,12 @@ def index_folder(root: Path) -> Index:
     if split_folders and left_out:
         log.warning("%s: not split folders, left out: %s", root, ", ".join(left_out))
     folders = {name: split_folders[name] for name in SPLITS if name in split_folders} or {"all": root}
-    files = {name: _class_files(folder) for name, folder in folders.items()}
+    files = {name: by_class for name, folder in folders.items() if (by_class := _class_files(folder))}
     classes = tuple(sorted(set().union(*files.values())))
     if not classes:
         raise UserError(f"{root}: no images in class folders, such as WithMask/1.png or Train/WithMask/1.png")
+    for name in folders.keys() - files.keys():
+        log.warning("%s: no images in class folders, left out", folders[name])
     return Index(root, classes, {name: _as_split(root, by_class, classes) for name, by_class in files.items()})
 
 
@@ -161,7 +166,7 @@ def cut_missing_splits(index: Index, val_fraction: float, test_fraction: float, 
         splits = {"train": train, "val": val} | ({"test": test} if len(test) else {})
         log.info("%s has no split folders: each class was cut at random (data.split_seed=%d)", root, seed)
     elif "train" not in splits:
-        raise UserError(f"{root}: no training folder beside {', '.join(splits)}; expected one named Train")
+        raise UserError(f"{root}: no training images beside {', '.join(splits)}; expected a folder named Train")
     elif "val" not in splits:
         train, val = _cut(splits.pop("train"), val_fraction, seed + 1)
         splits = {"train": train, "val": val} | splits
@@ -196,7 +201,17 @@ def match_classes(index: Index, classes: Iterable[str]) -> Index:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    try:
+        return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(HIDDEN))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot list this folder: {error.strerror}") from None
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below a folder but those in hidden folders."""
+    for top, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
+        yield from (Path(top, name) for name in names)
 
 
 def _descend(root: Path) -> Path:
@@ -204,21 +219,22 @@ def _descend(root: Path) -> Path:
         raise UserError(f"data.root={root}: no such folder")
     folders = _folders(root)
     # archives often hold the data set in a folder of their own
-    if len(folders) == 1 and _folders(folders[0]):
+    if len(folders) == 1 and folders[0].name.lower() not in SPLIT_NAMES and _folders(folders[0]):
         log.info("data set found in %s", folders[0])
         return _descend(folders[0])
     return root
 
 
 def _class_files(folder: Path) -> dict[str, list[Path]]:
-    by_class = {}
+    by_class: dict[str, list[Path]] = {}
     ignored = 0
     for class_folder in _folders(folder):
-        files = [Path(top, name) for top, _, names in os.walk(class_folder) for name in names]
+        files = list(_walk(class_folder))
         images = [file for file in files if is_image(file)]
         ignored += len(files) - len(images)
         if images:
-            by_class[class_folder.name] = images
+            # macOS spells é and Korean syllables in several characters, people and other systems in one
+            by_class.setdefault(unicodedata.normalize("NFC", class_folder.name), []).extend(images)
         else:
             log.warning("%s holds no image, left out", class_folder)
     if ignored:

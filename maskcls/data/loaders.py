@@ -80,6 +80,8 @@ def _loader(
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
+        # of its own: it would draw from the global one, at each epoch without workers and once with them
+        generator=torch.Generator(),
     )
 
 

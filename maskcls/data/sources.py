@@ -61,9 +61,10 @@ def _draw(config: SyntheticConfig) -> Path:
 
     try:
         config.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(config.root / f"{name}.lock").acquire()
     except OSError as error:
-        raise UserError(f"data.root={config.root}: cannot make this folder: {error.strerror}") from None
-    with FileLock(config.root / f"{name}.lock"):
+        raise UserError(f"data.root={config.root}: cannot write in this folder: {error.strerror}") from None
+    with lock:
         if not folder.is_dir():
             log.info("drawing %d synthetic faces into %s", sum(counts.values()), folder)
             partial = config.root / f".{name}.partial"

@@ -24,9 +24,11 @@ SIDES = (72, 224)  # the smallest and the largest side length in pixels, both in
 # RGB, 0..255
 SKINS = np.array([(255, 222, 200), (241, 194, 160), (224, 172, 130), (190, 130, 92), (141, 90, 60), (84, 54, 40)])
 HAIRS = np.array([(20, 18, 20), (60, 38, 26), (105, 68, 40), (205, 165, 95), (160, 70, 35), (170, 168, 165)])
-SURGICAL = np.array([(150, 195, 225), (235, 240, 240), (150, 215, 195), (240, 185, 200), (225, 195, 165), (40, 36, 36)])
+SURGICAL = np.array([(150, 195, 225), (240, 228, 205), (150, 205, 180), (240, 170, 180), (240, 185, 145), (215, 165, 70),
+                     (120, 35, 40), (40, 32, 30)])
 RAMP = np.linspace(0, 1, 256)[:, None, None]
 OVAL_STEPS, ARC_STEPS = np.linspace(-1, 1, 25), np.linspace(-1, 1, 9)
+WARM = np.array((1.25, 0.9, 0.7))  # as skin: else the blue of the masks would show in a picture's mean colour
 WHITE, BLACK = np.array((245, 243, 238)), np.array((22, 20, 22))
 
 
@@ -82,7 +84,7 @@ def arc(left: float, right: float, y: float, sag: float) -> np.ndarray:
     return np.array([left + (right - left) * (ARC_STEPS + 1) / 2, y + sag * (1 - ARC_STEPS**2)]).T
 
 
-def shade(colour: np.ndarray, factor: float) -> np.ndarray:
+def shade(colour: np.ndarray, factor: float | np.ndarray) -> np.ndarray:
     """Returns the RGB colour times ``factor``, within 0..255."""
     return np.clip(colour * factor, 0, 255)
 
@@ -212,7 +214,7 @@ def draw_beard(rng: np.random.Generator, pen: Pen, width: float, skin: np.ndarra
 
 def draw_mask(rng: np.random.Generator, pen: Pen, width: float, skin: np.ndarray) -> None:
     """Draws a surgical, cloth or FFP2 mask with its straps; some have little contrast with the skin."""
-    kind = rng.choice(["surgical", "cloth", "ffp2", "plain"], p=[0.5, 0.25, 0.2, 0.05])
+    kind = rng.choice(["surgical", "cloth", "ffp2", "plain"], p=[0.43, 0.38, 0.15, 0.04])
     reach, cheek, side = width * rng.uniform(0.75, 0.95), rng.uniform(0.1, 0.25), rng.uniform(0.2, 0.45)
     nose = rng.uniform(-0.06, 0.12) if rng.random() < 0.95 else 0.36  # worn below the nose
     round_chin = {"surgical": 3.0, "cloth": 2.2, "ffp2": 1.5, "plain": 2.2}[kind]
@@ -220,7 +222,7 @@ def draw_mask(rng: np.random.Generator, pen: Pen, width: float, skin: np.ndarray
     top = np.stack([OVAL_STEPS * reach, nose + (cheek - nose) * OVAL_STEPS**2], axis=1)
     bottom = np.stack([OVAL_STEPS * reach * 0.93, bottom_y], axis=1)
     palette = {"surgical": SURGICAL, "ffp2": np.array([WHITE, WHITE, BLACK]), "plain": np.array([skin])}
-    colour = tone(rng, palette[kind]) if kind in palette else dye(rng)
+    colour = tone(rng, palette[kind]) if kind in palette else shade(dye(rng), WARM)
     outline, edge, fold = np.concatenate([top, bottom[::-1]]), shade(colour, 0.84), shade(colour, 0.9)
     for end in (0, -1):
         ear = (np.sign(OVAL_STEPS[end]) * width, -0.1)
@@ -354,11 +356,12 @@ def blurred(rng: np.random.Generator, image: np.ndarray, hopeless: bool) -> np.n
 
 
 def exposed(rng: np.random.Generator, image: np.ndarray, hopeless: bool) -> np.ndarray:
-    """Returns the image with about the same, random mean colour whatever it shows, and a random contrast."""
-    target = rng.uniform(65, 185) * rng.normal((1.1, 1.0, 0.92), 0.06)
-    contrast = rng.uniform(0.75, 1.3) * (0.2 if hopeless else 1)
+    """Returns the image with a random contrast, and a random mean colour whatever it shows."""
+    target = rng.uniform(75, 175) * rng.normal((1.1, 1.0, 0.92), 0.05)
+    contrast = rng.uniform(0.85, 1.35) * (0.2 if hopeless else 1)
     gamma = np.log(target / 255) / np.log((np.array(cv2.mean(image)[:3]) + 1) / 257)
-    table = target + contrast * (255 * RAMP**gamma - target)
+    image = cv2.LUT(image, (255 * RAMP**gamma).astype(np.uint8))
+    table = target + contrast * (255 * RAMP - cv2.mean(image)[:3])
     return cv2.LUT(image, np.clip(table, 0, 255).astype(np.uint8))
 
 

@@ -72,9 +72,9 @@ def restore_model(content: dict[str, Any], path: Path, device: torch.device) -> 
     Raises:
         UserError: where the weights do not fit the network that the checkpoint names.
     """
-    weights = content["model"] if content.get("ema") is None else content["ema"]["weights"]
-    config = {**content["config"]["model"], "pretrained": False}
     try:
+        weights = content["model"] if content.get("ema") is None else content["ema"]["weights"]
+        config = {**content["config"]["model"], "pretrained": False}
         model = build_model(config, len(content["classes"]), content["input_size"])
         model.load_state_dict(weights)
         normalize = Normalize(Normalization(**content["normalization"]))

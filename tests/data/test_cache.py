@@ -1,0 +1,281 @@
+import errno
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pytest
+import torch
+from images import noisy_image, write_image
+
+from maskcls.data import cache
+from maskcls.data.cache import cached_images
+from maskcls.data.decode import decode_image, resize_image
+from maskcls.errors import UserError
+
+PATHS = [f"A/{number}.png" for number in range(12)]
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for number, path in enumerate(PATHS):
+        write_image(tmp_path / "set" / path, noisy_image(rng, number % 2 == 0, 20 + number, 30))
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def cache_dir(tmp_path: Path) -> Path:
+    return tmp_path / "some" / "cache"
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that were decoded since."""
+    files: list[Path] = []
+
+    def decode(path: Path) -> np.ndarray:
+        files.append(path)
+        return decode_image(path)
+
+    monkeypatch.setattr(cache, "decode_image", decode)
+    return files
+
+
+def expected(root: Path, paths: list[str], size: int) -> np.ndarray:
+    return np.stack([resize_image(decode_image(root / path), size) for path in paths])
+
+
+def kept(cache_dir: Path) -> list[str]:
+    """The endings of the cache's files, but for locks."""
+    return sorted(path.suffix for path in cache_dir.iterdir() if path.suffix != ".lock")
+
+
+def in_processes(count: int, work: Callable[[], object]) -> list[int | None]:
+    """Run ``work`` in so many forked processes together; return their exit codes."""
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(count)
+
+    def start() -> None:
+        torch.set_num_threads(1)  # the parent's threads are not in the fork
+        barrier.wait(60)
+        work()
+
+    processes = [context.Process(target=start, daemon=True) for _ in range(count)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    return [process.exitcode for process in processes]
+
+
+def test_holds_the_decoded_and_resized_images(root: Path, cache_dir: Path) -> None:
+    images = cached_images(root, PATHS, 16, cache_dir)
+    assert images.shape == (12, 16, 16, 3)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images, expected(root, PATHS, 16))
+    assert kept(cache_dir) == [".npy"]
+
+
+def test_images_are_in_the_order_asked_for(root: Path, cache_dir: Path) -> None:
+    images = cached_images(root, PATHS[::-1], 16, cache_dir)
+    np.testing.assert_array_equal(images, expected(root, PATHS[::-1], 16))
+    np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), images[::-1])
+
+
+def test_is_a_read_only_map_of_the_file(root: Path, cache_dir: Path) -> None:
+    images = cached_images(root, PATHS, 16, cache_dir)
+    assert isinstance(images, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        images[0] = 0
+
+
+def test_is_built_once(root: Path, cache_dir: Path, decoded: list[Path]) -> None:
+    first = cached_images(root, PATHS, 16, cache_dir)
+    assert sorted(decoded) == sorted(root / path for path in PATHS)
+    decoded.clear()
+    np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), first)
+    assert decoded == []
+
+
+def test_changed_size_is_decoded_anew(root: Path, cache_dir: Path) -> None:
+    cached_images(root, PATHS, 16, cache_dir)
+    write_image(root / PATHS[3], np.full((50, 50, 3), 77, np.uint8))
+    assert (cached_images(root, PATHS, 16, cache_dir)[3] == 77).all()
+
+
+def test_changed_time_is_decoded_anew(root: Path, cache_dir: Path) -> None:
+    for value in (10, 200):
+        # bitmaps of one size
+        write_image(root / "1.bmp", np.full((8, 8, 3), value, np.uint8))
+        os.utime(root / "1.bmp", ns=(value, value))
+        assert (cached_images(root, ["1.bmp"], 16, cache_dir) == value).all()
+
+
+@pytest.mark.parametrize(("paths", "size"), [(PATHS, 24), (PATHS[:-1], 16), (PATHS[1:], 16)])
+def test_other_images_and_sizes_are_kept_apart(root: Path, cache_dir: Path, paths: list[str], size: int) -> None:
+    for _ in range(2):
+        np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), expected(root, PATHS, 16))
+        np.testing.assert_array_equal(cached_images(root, paths, size, cache_dir), expected(root, paths, size))
+    assert kept(cache_dir) == [".npy", ".npy"]
+
+
+def test_data_sets_are_kept_apart(root: Path, cache_dir: Path, tmp_path: Path) -> None:
+    for folder, value in (("one", 10), ("two", 200)):
+        write_image(tmp_path / folder / "1.bmp", np.full((8, 8, 3), value, np.uint8))
+        os.utime(tmp_path / folder / "1.bmp", ns=(0, 0))
+        assert (cached_images(tmp_path / folder, ["1.bmp"], 16, cache_dir) == value).all()
+
+
+def test_changed_transform_is_decoded_anew(
+    root: Path, cache_dir: Path, decoded: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached_images(root, PATHS, 16, cache_dir)
+    monkeypatch.setattr(cache, "TRANSFORM_VERSION", cache.TRANSFORM_VERSION + 1)
+    cached_images(root, PATHS, 16, cache_dir)
+    assert len(decoded) == 2 * len(PATHS)
+
+
+@pytest.mark.parametrize("bad", [1, 3, 4])
+def test_bad_files_are_counted_and_named(root: Path, cache_dir: Path, bad: int) -> None:
+    for path in PATHS[5 : 5 + bad]:
+        (root / path).write_text("no image")
+    with pytest.raises(UserError) as caught:
+        cached_images(root, PATHS, 16, cache_dir)
+    named = "; ".join(f"{root / path}: not an image, or a damaged one" for path in PATHS[5 : 5 + min(bad, 3)])
+    assert str(caught.value) == (
+        f"{bad} of 12 image files cannot be read, repair or remove them: {named}{'; ...' if bad > 3 else ''}"
+    )
+    assert kept(cache_dir) == []
+
+
+def test_is_built_once_the_bad_file_is_repaired(root: Path, cache_dir: Path) -> None:
+    content = (root / PATHS[0]).read_bytes()
+    (root / PATHS[0]).write_bytes(b"")
+    with pytest.raises(UserError, match=r"1 of 12 .*0\.png: the file is empty"):
+        cached_images(root, PATHS, 16, cache_dir)
+    (root / PATHS[0]).write_bytes(content)
+    np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), expected(root, PATHS, 16))
+
+
+def test_missing_file_is_named(root: Path, cache_dir: Path) -> None:
+    (root / PATHS[2]).unlink()
+    (root / PATHS[2]).symlink_to(root / "nowhere.png")
+    with pytest.raises(UserError, match=f"^{root / PATHS[2]}: No such file or directory$"):
+        cached_images(root, PATHS, 16, cache_dir)
+
+
+@pytest.mark.parametrize("name", ["file", "file/cache"])
+def test_cache_dir_that_cannot_be_made(root: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=f"^data.cache_dir={tmp_path / name}: cannot write in this folder: "):
+        cached_images(root, PATHS, 16, tmp_path / name)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_cache_dir_that_cannot_be_written(root: Path, cache_dir: Path) -> None:
+    cache_dir.mkdir(parents=True, mode=0o555)
+    with pytest.raises(UserError, match=f"^data.cache_dir={cache_dir}: cannot write in this folder: Permission denied"):
+        cached_images(root, PATHS, 16, cache_dir)
+
+
+def test_lock_that_cannot_be_made(root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(cache, "FileLock", refuse)
+    with pytest.raises(UserError, match=f"^data.cache_dir={cache_dir}: cannot write in this folder: Read-only"):
+        cached_images(root, PATHS, 16, cache_dir)
+
+
+def test_built_cache_is_read_without_writing(root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached_images(root, PATHS, 16, cache_dir)
+    monkeypatch.setattr(cache, "FileLock", None)
+    monkeypatch.setattr(Path, "mkdir", None)
+    np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), expected(root, PATHS, 16))
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no disk space")
+def test_full_disk_is_an_error_that_leaves_nothing(
+    root: Path, cache_dir: Path, decoded: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        cached_images(root, PATHS, 16, cache_dir)
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(cache_dir)
+    assert kept(cache_dir) == []
+    assert decoded == []
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no disk space")
+def test_disk_space_is_reserved_for_the_whole_file(
+    root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserved: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda _, start, length: reserved.append((start, length)))
+    cached_images(root, PATHS, 16, cache_dir)
+    (file,) = cache_dir.glob("*.npy")
+    assert reserved == [(0, file.stat().st_size)]
+
+
+def test_threads_that_ask_at_once_build_once(root: Path, cache_dir: Path, decoded: list[Path]) -> None:
+    results: list[np.ndarray] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(cached_images(root, PATHS, 16, cache_dir))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(decoded) == len(PATHS)
+    assert len(results) == 4
+    for images in results:
+        np.testing.assert_array_equal(images, expected(root, PATHS, 16))
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_processes_that_ask_at_once_build_once(
+    root: Path, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = expected(root, PATHS, 16)
+    counter = os.open(tmp_path / "decoded", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+
+    def decode(path: Path) -> np.ndarray:
+        os.write(counter, f"{path.name}\n".encode())
+        return decode_image(path)
+
+    def ask() -> None:
+        np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), right)
+
+    monkeypatch.setattr(cache, "decode_image", decode)
+    assert in_processes(4, ask) == [0, 0, 0, 0]
+    os.close(counter)
+    assert sorted((tmp_path / "decoded").read_text().split()) == sorted(Path(path).name for path in PATHS)
+    assert kept(cache_dir) == [".npy"]
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_killed_builder_does_not_disturb(root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(path: Path) -> np.ndarray:
+        if path.name == "5.png":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return decode_image(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "decode_image", die)
+        killed = in_processes(1, lambda: cached_images(root, PATHS, 16, cache_dir))
+    assert killed == [-signal.SIGKILL]
+    assert kept(cache_dir) == [".tmp"]
+    np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), expected(root, PATHS, 16))
+    assert kept(cache_dir) == [".npy", ".tmp"]

@@ -1,0 +1,100 @@
+"""The evaluation command repeats training's own figures, and measures on other data."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from configuration import config_of, small, start_run
+from images import write_dataset
+
+from maskcls.errors import UserError
+from maskcls.evaluation.job import evaluate
+from maskcls.training.job import train
+
+
+@pytest.fixture
+def trained(dataset: Path, tmp_path: Path) -> Path:
+    config = small(dataset, "data.positive_class=WithMask", "test=both")
+    train(config, start_run(tmp_path / "run", config))
+    return tmp_path / "run"
+
+
+def evaluated(tmp_path: Path, *overrides: str) -> Path:
+    config = config_of("eval", "device=cpu", "plots=false", *overrides)
+    directory = tmp_path / f"evaluation{len(list(tmp_path.iterdir()))}"
+    evaluate(config, start_run(directory, config, "eval"))
+    return directory / "evaluation"
+
+
+def predictions(file: Path) -> list[tuple[str, str, str, float]]:
+    with file.open(encoding="utf-8") as lines:
+        return [
+            (r["path"], r["label"], r["prediction"], float(r["probability_WithMask"])) for r in csv.DictReader(lines)
+        ]
+
+
+@pytest.mark.parametrize("name", ["best", "last"])
+def test_it_repeats_the_figures_of_the_training(name: str, trained: Path, tmp_path: Path) -> None:
+    again = evaluated(tmp_path, f"ckpt={trained}/checkpoints/{name}.pt") / "test"
+    first = trained / "evaluation" / ("test" if name == "best" else "test_last")
+    for (path, label, said, p), (path2, label2, said2, p2) in zip(
+        predictions(first / "predictions.csv"), predictions(again / "predictions.csv"), strict=True
+    ):
+        assert (path, label, said) == (path2, label2, said2)
+        assert p == pytest.approx(p2, abs=1e-6)
+    old, new = (json.loads((folder / "metrics.json").read_text()) for folder in (first, again))
+    assert new["accuracy"] == old["accuracy"]
+    assert new["loss"] == pytest.approx(old["loss"], abs=1e-6)
+    assert new["positive_class"]["name"] == "WithMask"
+
+
+def test_validation_repeats_the_best_row(trained: Path, tmp_path: Path) -> None:
+    metrics = json.loads((evaluated(tmp_path, f"ckpt={trained}", "split=val") / "val" / "metrics.json").read_text())
+    best = json.loads((trained / "run.json").read_text())["best"]
+    assert metrics["accuracy"] == best["val_accuracy"]
+    assert metrics["loss"] == pytest.approx(best["val_loss"], abs=1e-6)
+
+
+@pytest.mark.parametrize(("split", "images"), [("train", 48), ("val", 16), ("test", 12), ("all", 76)])
+def test_each_split_can_be_measured(split: str, images: int, trained: Path, tmp_path: Path) -> None:
+    directory = evaluated(tmp_path, f"ckpt={trained}", f"split={split}")
+    assert json.loads((directory / split / "metrics.json").read_text())["images"] == images
+    assert len(predictions(directory / split / "predictions.csv")) == images
+
+
+def test_another_data_set_without_splits_is_measured_whole(trained: Path, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "elsewhere", {"": 3}, seed=5)
+    directory = evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}")
+    assert json.loads((directory / "all" / "metrics.json").read_text())["images"] == 6
+
+
+def test_another_data_set_may_lack_classes(trained: Path, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "elsewhere", {"": 3})
+    for file in (root / "WithMask").iterdir():
+        file.unlink()
+    metrics = json.loads((evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}") / "all/metrics.json").read_text())
+    assert metrics["classes"]["WithMask"]["images"] == 0
+    assert metrics["confusion_matrix"]["counts"][0] == [0, 0]
+
+
+def test_a_class_that_the_model_does_not_know_is_refused(trained: Path, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "elsewhere", {"": 3})
+    (root / "WithMask").rename(root / "Withmask")
+    with pytest.raises(UserError, match=r"class 'Withmask' is not one of the model's.*did you mean 'WithMask'"):
+        evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}")
+
+
+def test_a_split_that_is_not_there_is_refused(trained: Path, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "elsewhere", {"train": 3, "val": 2})
+    with pytest.raises(UserError, match=r"split=test: .* has train, val; expected one of them, or all"):
+        evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}", "split=test")
+
+
+def test_changed_training_data_is_noticed(tmp_path: Path, caplog) -> None:
+    root = write_dataset(tmp_path / "set", {"train": 8, "val": 4, "test": 4})
+    config = small(root)
+    train(config, start_run(tmp_path / "run", config))
+    (root / "test" / "WithMask" / "0.png").unlink()
+    evaluated(tmp_path, f"ckpt={tmp_path / 'run'}")
+    assert "is not what this checkpoint was trained with" in caplog.text

@@ -1,0 +1,77 @@
+"""Predictions for image files: the same as evaluation's, and nothing invented for what cannot be read."""
+
+import csv
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from configuration import config_of, small, start_run
+
+from maskcls.data.decode import decode_image
+from maskcls.errors import UserError
+from maskcls.inference.classifier import Classifier
+from maskcls.inference.job import predict
+from maskcls.training.job import train
+
+
+@pytest.fixture
+def trained(dataset: Path, tmp_path: Path) -> Path:
+    config = small(dataset)
+    train(config, start_run(tmp_path / "run", config))
+    return tmp_path / "run"
+
+
+def predicted(tmp_path: Path, *overrides: str) -> tuple[list[dict[str, str]], dict[str, object]]:
+    config = config_of("predict", "device=cpu", *overrides)
+    run = start_run(tmp_path / "prediction", config, "predict")
+    predict(config, run)
+    with (run.directory / "predictions.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file)), run.record
+
+
+def test_a_folder_gets_the_probabilities_of_its_evaluation(trained: Path, dataset: Path, tmp_path: Path) -> None:
+    rows, record = predicted(tmp_path, f"ckpt={trained}", f"source={dataset / 'Test'}", "batch_size=128")
+    with (trained / "evaluation/test/predictions.csv").open() as file:
+        evaluated = {str(dataset / row["path"]): row for row in csv.DictReader(file)}
+    assert record["images"] == len(rows) == len(evaluated) == 12
+    for row in rows:
+        assert row["prediction"] == evaluated[row["path"]]["prediction"]
+        for name in ("probability_WithMask", "probability_WithoutMask"):
+            assert float(row[name]) == pytest.approx(float(evaluated[row["path"]][name]), abs=1e-6)
+
+
+def test_the_table_is_shown(trained: Path, dataset: Path, tmp_path: Path, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    rows, _ = predicted(tmp_path, f"ckpt={trained}", f"source={dataset / 'Test/WithMask/0.png'}")
+    shown = next(line for line in caplog.text.splitlines() if "0.png" in line and "%" in line)
+    assert rows[0]["prediction"] in shown
+    assert f"{float(rows[0]['probability_WithMask']):.2%}" in shown
+
+
+def test_what_cannot_be_read_is_reported_and_left_out(trained: Path, dataset: Path, tmp_path: Path, caplog) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes((dataset / f"Test/WithMask/{number}.png").read_bytes())
+    (folder / "1a.png").write_text("not an image")
+    rows, record = predicted(tmp_path, f"ckpt={trained}", f"source={folder}/*.png", "batch_size=2")
+    assert [Path(row["path"]).name for row in rows] == ["0.png", "1.png", "2.png"]
+    assert record["unreadable"] == [f"{folder}/1a.png: not an image, or a damaged one"]
+    assert "unreadable, left out" in caplog.text
+
+
+def test_nothing_readable_is_an_error(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_text("not an image")
+    with pytest.raises(UserError, match="none of its 1 files can be read, such as .*x.png: not an image"):
+        predicted(tmp_path, f"ckpt={trained}", f"source={tmp_path / 'x.png'}")
+
+
+def test_the_python_interface(trained: Path, dataset: Path) -> None:
+    classifier = Classifier(trained, device="cpu")
+    images = [decode_image(dataset / f"Test/{name}/0.png") for name in ("WithMask", "WithoutMask")]
+    probabilities = classifier.probabilities(images)
+    assert classifier.classes == ("WithMask", "WithoutMask")
+    assert probabilities.dtype == np.float64
+    assert probabilities.sum(axis=1) == pytest.approx([1, 1])
+    assert not np.allclose(probabilities[0], probabilities[1])

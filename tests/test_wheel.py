@@ -1,0 +1,72 @@
+"""The commands from an installed wheel, outside the checkout."""
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the console scripts of an environment in which the wheel is installed.
+
+    Its dependencies are those of the environment that runs the tests.
+    """
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    subprocess.run(["git", "clone", "-q", str(CHECKOUT), str(source)], check=True)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "env", with_pip=False, symlinks=True)
+    python = folder / "env" / "bin" / "python"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", str(wheel)], check=True
+    )
+    (packages,) = (folder / "env" / "lib").glob("python*/site-packages")
+    (packages / "dependencies.pth").write_text("\n".join(p for p in sys.path if p.endswith("site-packages")))
+    return python.parent
+
+
+def run(scripts: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    return subprocess.run([scripts / command[0], *command[1:]], capture_output=True, text=True, env=environment)
+
+
+def test_train_eval_and_predict_from_a_wheel(scripts: Path, dataset: Path) -> None:
+    settings = ["model=mycnn", "data=folder", "data.input_size=16", "epochs=1", "device=cpu", "plots=false"]
+    trained = run(scripts, "maskcls-train", *settings, f"data.root={dataset}", "hydra.run.dir=run")
+    assert trained.returncode == 0, trained.stderr
+    assert "test, best checkpoint (epoch 1)" in trained.stdout
+    evaluated = run(scripts, "maskcls-eval", "ckpt=run", "device=cpu")
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "of 12, 95 % interval" in evaluated.stdout
+    predicted = run(scripts, "maskcls-predict", "ckpt=run", f"source={dataset}/Test", "device=cpu")
+    assert predicted.returncode == 0, predicted.stderr
+    assert "12 images classified, 0 unreadable" in predicted.stdout
+    module = run(scripts, "python", "-m", "maskcls", "train", "--cfg", "job")
+    assert module.returncode == 0
+    assert "name: resnet18" in module.stdout
+
+
+def test_the_wheel_runs_its_own_code(scripts: Path) -> None:
+    shown = run(scripts, "python", "-c", "import maskcls.cli; print(maskcls.cli.CONFIG_DIR)")
+    assert (
+        Path(shown.stdout.strip()) == next((scripts.parent / "lib").glob("python*")) / "site-packages/maskcls/configs"
+    )
+
+
+@pytest.mark.parametrize("command", ["maskcls-train", "maskcls-eval", "maskcls-predict"])
+def test_every_command_shows_its_help_and_its_configuration(command: str, scripts: Path) -> None:
+    shown = run(scripts, command, "--help")
+    assert shown.returncode == 0, shown.stderr
+    assert f"{command}" in shown.stdout
+    assert "device: auto" in shown.stdout
+    refused = run(scripts, command, "devise=cpu")
+    assert refused.returncode == 2
+    assert refused.stderr == f"{command}: devise=cpu: no key or group 'devise' in {command}; did you mean 'device'?\n"

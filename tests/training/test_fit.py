@@ -1,0 +1,154 @@
+"""The loop: precisions, clipping, averaging, progress and early stopping."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from maskcls.errors import TrainingError
+from maskcls.models.precision import Precision
+from maskcls.training.fit import Progress, Trainer, average_weights, fit, step, train_one_epoch
+
+CPU = torch.device("cpu")
+
+
+def tiny_trainer(precision: str = "float32", lr: float = 0.1, **changes: object) -> Trainer:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    parts = {
+        "model": model,
+        "optimizer": optimizer,
+        "schedule": torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0),
+        "transform": lambda images: images.float() / 255,
+        "loss_function": nn.CrossEntropyLoss(),
+        "precision": Precision(precision, "cpu"),
+        "scaler": Precision(precision, "cpu").grad_scaler(),
+    }
+    return Trainer(**{**parts, **changes})
+
+
+def batches(count: int = 8, size: int = 6) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    made = []
+    for _ in range(count):
+        labels = torch.randint(0, 2, (size,), generator=generator)
+        images = torch.randint(0, 100, (size, 3, 8, 8), generator=generator, dtype=torch.uint8)
+        images[labels == 1] += 100
+        made.append((images, labels))
+    return made
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_each_precision_learns(precision: str) -> None:
+    trainer = tiny_trainer(precision)
+    losses = [train_one_epoch(trainer, batches(), 48, "")["train_loss"] for _ in range(6)]
+    assert losses[-1] < 0.7 * losses[0]
+    assert trainer.progress.step == 48
+    assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_the_forward_pass_runs_in_the_precision(precision: str) -> None:
+    seen = []
+    trainer = tiny_trainer(precision)
+    trainer.model[0].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    step(trainer, *batches(1)[0])
+    assert seen == [getattr(torch, precision)]
+
+
+def test_float16_steps_match_float32_after_unscaling() -> None:
+    full, half = tiny_trainer("float32"), tiny_trainer("float16")
+    step(full, *batches(1)[0])
+    step(half, *batches(1)[0])
+    for p, q in zip(full.model.parameters(), half.model.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=0.01, atol=1e-3)
+
+
+def test_the_epoch_reports_means_over_images() -> None:
+    trainer = tiny_trainer(lr=1e-12)
+    data = [*batches(2, size=6), *batches(1, size=2)]
+    stats = train_one_epoch(trainer, data, 14, "")
+    images, labels = (torch.cat(parts) for parts in zip(*data, strict=True))
+    with torch.no_grad():
+        logits = trainer.model(images.float() / 255)
+    assert stats["train_loss"] == pytest.approx(nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
+    assert stats["train_accuracy"] == pytest.approx((logits.argmax(1) == labels).float().mean().item())
+
+
+def test_the_gradient_is_clipped() -> None:
+    trainer = tiny_trainer(lr=1.0, clip_norm=1e-3)
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    step(trainer, *batches(1)[0])
+    moved = torch.cat([(p - b).flatten() for p, b in zip(trainer.model.parameters(), before, strict=True)])
+    assert moved.norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training() -> None:
+    trainer = tiny_trainer(lr=1e30)
+    with pytest.raises(TrainingError, match=r"epoch 1: the training loss is (nan|inf) at a learning rate of 1e\+30"):
+        train_one_epoch(trainer, batches(), 48, "")
+
+
+def test_the_average_follows_the_weights_and_is_what_is_evaluated() -> None:
+    trainer = tiny_trainer()
+    trainer.average = average_weights(trainer.model, 0.5)
+    first = trainer.model[3].weight.detach().clone()
+    step(trainer, *batches(1)[0])
+    after_one = trainer.model[3].weight.detach().clone()
+    step(trainer, *batches(2)[1])
+    after_two = trainer.model[3].weight.detach().clone()
+    # the first update copies the weights, each later one goes half way
+    expected = 0.5 * after_one + 0.5 * after_two
+    torch.testing.assert_close(trainer.evaluated_model[3].weight, expected)
+    assert not torch.equal(first, after_two)
+    assert average_weights(trainer.model, None) is None
+
+
+def test_the_state_survives_torch_save_with_weights_only(tmp_path) -> None:
+    trainer = tiny_trainer()
+    trainer.average = average_weights(trainer.model, 0.9)
+    step(trainer, *batches(1)[0])
+    torch.save(trainer.state(), tmp_path / "state.pt")
+    restored = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert restored["schedule"]["last_epoch"] == 1
+    assert torch.equal(restored["rng"]["cpu"], torch.get_rng_state())
+    assert torch.equal(restored["ema"]["weights"]["3.weight"], trainer.evaluated_model[3].weight)
+
+
+def row(accuracy: float, loss: float = 1.0) -> dict[str, float]:
+    return {"val_accuracy": accuracy, "val_loss": loss}
+
+
+def test_best_is_the_highest_accuracy_and_of_equals_the_lowest_loss() -> None:
+    progress = Progress()
+    outcomes = [progress.record(r, 0) for r in (row(0.5), row(0.7, 0.4), row(0.7, 0.5), row(0.7, 0.3), row(0.6, 0.1))]
+    assert outcomes == [True, True, False, True, False]
+    assert progress.best == row(0.7, 0.3)
+    assert progress.epoch == 5
+
+
+def test_only_a_rise_of_accuracy_beyond_min_delta_resets_the_patience() -> None:
+    progress = Progress()
+    counts = []
+    for r in (row(0.5), row(0.5, 0.1), row(0.505), row(0.6), row(0.55)):
+        progress.record(r, 0.01)
+        counts.append(progress.epochs_without_improvement)
+    assert counts == [0, 1, 2, 0, 1]
+
+
+def epochs_of(accuracies: list[float], patience: int | None) -> list[tuple[int, bool]]:
+    trainer = tiny_trainer()
+    remaining = iter(accuracies)
+    trained = {"learning_rate": 0.1, "train_loss": 1.0, "train_accuracy": 0.5, "images_per_second": math.pi}
+    rows = fit(trainer, len(accuracies), lambda epoch: trained, lambda: (0.5, next(remaining)), patience, 0.0)
+    return [(r["epoch"], is_best) for r, is_best in rows]
+
+
+def test_all_epochs_run_without_patience() -> None:
+    assert epochs_of([0.6, 0.5, 0.7], None) == [(1, True), (2, False), (3, True)]
+
+
+def test_training_stops_after_patience_epochs_without_improvement() -> None:
+    assert epochs_of([0.6, 0.5, 0.5, 0.9], 2) == [(1, True), (2, False), (3, False)]

@@ -1,0 +1,84 @@
+"""Optimizers and learning rates against what their formulas give."""
+
+import math
+
+import pytest
+import torch
+from configuration import config_of
+from torch import nn
+from torch.optim import SGD, Adam, AdamW
+
+from maskcls.training.optim import build_optimizer, build_schedule
+
+MODEL = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+
+
+def optimizer_of(*overrides: str) -> torch.optim.Optimizer:
+    return build_optimizer(config_of("train", "data=synthetic", *overrides).optim, MODEL)
+
+
+def rates(*overrides: str, epochs: int = 4, steps: int = 5) -> list[float]:
+    config = config_of("train", "data=synthetic", f"epochs={epochs}", "optim.lr=0.2", *overrides)
+    optimizer = build_optimizer(config.optim, MODEL)
+    schedule = build_schedule(config.schedule, optimizer, epochs, steps)
+    used = []
+    for _ in range(epochs * steps):
+        used.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return used
+
+
+def test_sgd_takes_its_settings() -> None:
+    optimizer = optimizer_of(
+        "optim=sgd", "optim.lr=0.3", "optim.momentum=0.8", "optim.nesterov=true", "optim.weight_decay=0.1"
+    )
+    assert type(optimizer) is SGD
+    group = optimizer.param_groups[0]
+    assert (group["lr"], group["momentum"], group["nesterov"], group["weight_decay"]) == (0.3, 0.8, True, 0.1)
+    assert len(group["params"]) == 6
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", Adam), ("adamw", AdamW)])
+def test_adam_takes_its_settings(name: str, kind: type) -> None:
+    optimizer = optimizer_of(f"optim={name}", "optim.beta1=0.8", "optim.beta2=0.99", "optim.eps=1e-6")
+    assert type(optimizer) is kind
+    assert optimizer.param_groups[0]["betas"] == (0.8, 0.99)
+    assert optimizer.param_groups[0]["eps"] == 1e-6
+    assert optimizer.param_groups[0]["weight_decay"] == (0.01 if name == "adamw" else 0)
+
+
+def test_norms_and_biases_are_spared_weight_decay_when_asked() -> None:
+    decayed, spared = optimizer_of("optim.weight_decay=0.1", "optim.decay_norm_and_bias=false").param_groups
+    assert [p.ndim for p in decayed["params"]] == [4, 2]
+    assert decayed["weight_decay"] == 0.1
+    assert [p.ndim for p in spared["params"]] == [1, 1, 1, 1]
+    assert spared["weight_decay"] == 0
+
+
+def test_constant_stays() -> None:
+    assert rates("schedule=constant") == [0.2] * 20
+
+
+def test_cosine_warms_up_linearly_and_falls_by_half_a_cosine() -> None:
+    used = rates("schedule=cosine", "schedule.warmup_epochs=1", "schedule.final_factor=0.1")
+    assert used[:5] == pytest.approx([0.2 * (1 / 6 + (5 / 6) * i / 5) for i in range(5)])
+    expected = [0.02 + 0.18 * (1 + math.cos(math.pi * i / 15)) / 2 for i in range(15)]
+    assert used[5:] == pytest.approx(expected)
+
+
+def test_cosine_without_warm_up_starts_at_the_top() -> None:
+    used = rates("schedule=cosine", "schedule.warmup_epochs=0")
+    assert used[0] == 0.2
+    assert used == sorted(used, reverse=True)
+
+
+def test_onecycle_rises_to_the_learning_rate_and_falls() -> None:
+    used = rates("schedule=onecycle", "schedule.warmup_fraction=0.25", "schedule.start_factor=0.1", epochs=10, steps=10)
+    peak = used.index(max(used))
+    assert used[0] == pytest.approx(0.02)
+    assert max(used) == pytest.approx(0.2, rel=0.01)
+    assert 22 <= peak <= 26
+    assert used[:peak] == sorted(used[:peak])
+    assert used[peak:] == sorted(used[peak:], reverse=True)
+    assert used[-1] < 0.001
