@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +109,8 @@ def test_workers_make_no_difference(dataset: CachedImages) -> None:
             assert torch.equal(labels, other_labels)
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.filterwarnings("ignore:.*fork:"))])
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("workers", [0, 1])
 def test_global_random_numbers_are_left_alone(dataset: CachedImages, workers: int) -> None:
     before = torch.get_rng_state()
     order(shuffled(dataset, workers=workers))
@@ -137,9 +137,8 @@ def test_device_loader_yields_channels_last_bytes(dataset: CachedImages) -> None
 def test_device_loader_moves_batches_to_the_gpu(dataset: CachedImages) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    on_cpu: Iterator[Batch] = iter(DeviceLoader(evaluation_loader(dataset, 4, 0), torch.device("cpu")))
-    for images, labels in DeviceLoader(evaluation_loader(dataset, 4, 0), torch.device("cuda")):
-        expected_images, expected_labels = next(on_cpu)
+    on_cpu, on_gpu = (DeviceLoader(evaluation_loader(dataset, 4, 0), torch.device(name)) for name in ("cpu", "cuda"))
+    for (expected_images, expected_labels), (images, labels) in zip(on_cpu, on_gpu, strict=True):
         assert images.is_cuda
         assert labels.is_cuda
         assert images.is_contiguous(memory_format=torch.channels_last)

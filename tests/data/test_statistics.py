@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskcls.data.cache import cached_images
 from maskcls.data.statistics import IMAGENET, STUDY, measure
 
 
@@ -62,8 +63,6 @@ def test_constants() -> None:
 
 @pytest.mark.realdata
 def test_training_images_have_the_studys_mean(shared: Path, tmp_path: Path) -> None:
-    from maskcls.data.cache import cached_images
-
     root = shared / "data" / "facemask12k" / "Train"
     files = [file.relative_to(root).as_posix() for file in sorted(root.glob("*/*.jpg"))[::10]]
     measured = measure(cached_images(root, files, 64, tmp_path / "cache"))

@@ -63,7 +63,7 @@ def test_what_cannot_be_read_is_reported_and_left_out(trained: Path, dataset: Pa
 
 def test_nothing_readable_is_an_error(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_text("not an image")
-    with pytest.raises(UserError, match="none of its 1 files can be read, such as .*x.png: not an image"):
+    with pytest.raises(UserError, match=r"none of its 1 files can be read, such as .*x\.png: not an image"):
         predicted(tmp_path, f"ckpt={trained}", f"source={tmp_path / 'x.png'}")
 
 

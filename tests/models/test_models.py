@@ -49,7 +49,7 @@ def test_mycnn_drops_inputs_of_its_linear_layer_in_training_only() -> None:
 
 
 def test_a_name_that_is_no_model_is_refused() -> None:
-    with pytest.raises(ValueError, match="no model named 'os.system'"):
+    with pytest.raises(ValueError, match=r"no model named 'os\.system'"):
         build_model({"name": "os.system"}, 2, 32)
 
 

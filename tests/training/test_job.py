@@ -30,7 +30,9 @@ def figures(directory: Path) -> list[tuple[str, ...]]:
 
 def trained(directory: Path, root: Path, *overrides: str) -> Path:
     config = small(root, *overrides)
-    train(config, start_run(directory, config))
+    run = start_run(directory, config)
+    train(config, run)
+    run.finish("finished", 0)
     return directory
 
 
@@ -63,7 +65,7 @@ def test_a_run_directory_holds_all_that_the_run_made(dataset: Path, tmp_path: Pa
     assert record["data"]["images"]["train"] == {"WithMask": 24, "WithoutMask": 24}
     assert (record["seed"], record["device"], record["precision"]) == (0, "cpu", "float32")
     assert record["test"]["best"]["images"] == 12
-    assert set(record["seconds"]) == {"data", "plots", "train", "validate", "test"}
+    assert set(record["seconds"]) == {"data", "plots", "train", "validate", "test", "total"}
 
 
 def test_training_learns_and_writes_a_row_an_epoch(dataset: Path, tmp_path: Path) -> None:

@@ -1,0 +1,217 @@
+import errno
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+from images import write_dataset
+
+from maskcls.config import FaceMask12KConfig, FolderConfig, SyntheticConfig
+from maskcls.data import download, sources, synthetic
+from maskcls.data.decode import decode_image
+from maskcls.data.index import index_folder
+from maskcls.data.sources import open_dataset, require_dataset
+from maskcls.errors import UserError
+
+DRAWN = "seed3_6_4_2"
+
+
+def common(root: Path) -> dict[str, Any]:
+    return {
+        "root": root,
+        "positive_class": None,
+        "batch_size": 4,
+        "eval_batch_size": 4,
+        "input_size": 16,
+        "normalization": "study",
+        "val_fraction": 0.25,
+        "test_fraction": 0.25,
+        "split_seed": 0,
+        "workers": 0,
+        "cache_dir": root / "cache",
+    }
+
+
+def folder(root: Path, **changes: Any) -> FolderConfig:
+    return FolderConfig(**(common(root) | changes), name="folder")
+
+
+def facemask12k(root: Path, download: bool = False) -> FaceMask12KConfig:
+    return FaceMask12KConfig(**common(root), name="facemask12k", download=download)
+
+
+def drawn(root: Path, seed: int = 3, train_images: int = 6) -> SyntheticConfig:
+    return SyntheticConfig(
+        **common(root), name="synthetic", seed=seed, train_images=train_images, val_images=4, test_images=2
+    )
+
+
+@pytest.fixture
+def drawings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where the program has begun to draw since."""
+    begun: list[Path] = []
+    draw = synthetic.write_dataset
+
+    def write(root: Path, *arguments: Any, **options: Any) -> None:
+        begun.append(root)
+        draw(root, *arguments, **options)
+
+    monkeypatch.setattr(synthetic, "write_dataset", write)
+    return begun
+
+
+def test_missing_folder_names_the_ways_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        require_dataset(folder(tmp_path / "none"))
+    assert str(caught.value) == (
+        f"data.root={tmp_path / 'none'}: no such folder; data.root=FOLDER names a folder of class folders, "
+        "data=facemask12k is a public one, data=synthetic draws faces to try the program with"
+    )
+
+
+def test_missing_public_data_set_names_the_ways_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        require_dataset(facemask12k(tmp_path / "none"))
+    assert str(caught.value) == (
+        f"data.root={tmp_path / 'none'}: no such folder; data.download=true fetches it from Kaggle, "
+        "data.root=FOLDER (or MASKCLS_DATA) names a copy, data=synthetic draws faces to try the program with"
+    )
+
+
+def test_file_is_no_data_set(tmp_path: Path) -> None:
+    (tmp_path / "set.zip").write_text("packed")
+    with pytest.raises(UserError, match="no such folder"):
+        require_dataset(folder(tmp_path / "set.zip"))
+
+
+@pytest.mark.parametrize("make", [folder, facemask12k])
+def test_open_dataset_of_a_missing_folder(tmp_path: Path, make: Any) -> None:
+    with pytest.raises(UserError, match=r"no such folder; .*data=synthetic draws"):
+        open_dataset(make(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("make", [folder, facemask12k, drawn])
+def test_folder_that_is_there_satisfies(tmp_path: Path, make: Any) -> None:
+    require_dataset(make(tmp_path))
+
+
+def test_what_will_be_fetched_or_drawn_need_not_be_there(tmp_path: Path) -> None:
+    require_dataset(facemask12k(tmp_path / "none", download=True))
+    require_dataset(drawn(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("make", [folder, facemask12k])
+def test_open_dataset_lists_a_folder(dataset: Path, make: Any) -> None:
+    assert open_dataset(make(dataset)) == index_folder(dataset)
+
+
+def test_open_dataset_cuts_missing_splits_as_configured(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "set", {"": 8})
+    first, other = (open_dataset(folder(root, split_seed=seed)) for seed in (0, 1))
+    for index in (first, other):
+        assert {name: len(split) for name, split in index.splits.items()} == {"train": 8, "val": 4, "test": 4}
+    assert first != other
+
+
+def test_download_is_called_for_only_where_asked_for(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[Path] = []
+
+    def fetch(root: Path) -> None:
+        fetched.append(root)
+        root.symlink_to(dataset)
+
+    monkeypatch.setattr(download, "download_facemask12k", fetch)
+    counts = open_dataset(facemask12k(tmp_path / "set", download=True)).counts()
+    assert fetched == [tmp_path / "set"]
+    assert counts == index_folder(dataset).counts()
+    open_dataset(facemask12k(tmp_path / "set"))
+    assert fetched == [tmp_path / "set"]
+
+
+def test_synthetic_faces_are_drawn_as_configured(tmp_path: Path) -> None:
+    index = open_dataset(drawn(tmp_path))
+    assert index.root == tmp_path / DRAWN
+    assert index.counts() == {
+        "train": {"WithMask": 3, "WithoutMask": 3},
+        "val": {"WithMask": 2, "WithoutMask": 2},
+        "test": {"WithMask": 1, "WithoutMask": 1},
+    }
+    synthetic.write_dataset(tmp_path / "again", 3, {"Train": 6})
+    name = "Train/WithMask/1.png"
+    np.testing.assert_array_equal(decode_image(index.root / name), decode_image(tmp_path / "again" / name))
+
+
+def test_synthetic_faces_are_drawn_once(tmp_path: Path, drawings: list[Path]) -> None:
+    first = open_dataset(drawn(tmp_path))
+    assert len(drawings) == 1
+    assert open_dataset(drawn(tmp_path)) == first
+    assert len(drawings) == 1
+
+
+@pytest.mark.parametrize("changes", [{"seed": 4}, {"train_images": 8}])
+def test_other_synthetic_faces_are_kept_apart(tmp_path: Path, changes: dict[str, int]) -> None:
+    first, other = open_dataset(drawn(tmp_path)), open_dataset(drawn(tmp_path, **changes))
+    assert first.root != other.root
+    assert first.fingerprint() != other.fingerprint()
+    assert open_dataset(drawn(tmp_path)).fingerprint() == first.fingerprint()
+
+
+def test_killed_drawers_folder_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = open_dataset(drawn(tmp_path / "whole")).fingerprint()
+    draw = synthetic.write_dataset
+
+    def die(root: Path, seed: int, *_: Any, **__: Any) -> NoReturn:
+        draw(root, seed, {"Train": 2, "Stray": 2})
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(synthetic, "write_dataset", die)
+        with pytest.raises(KeyboardInterrupt):
+            open_dataset(drawn(tmp_path / "set"))
+    assert not (tmp_path / "set" / DRAWN).exists()
+    assert list((tmp_path / "set").rglob("Stray/*/*.png"))
+    assert open_dataset(drawn(tmp_path / "set")).fingerprint() == whole
+    assert not list((tmp_path / "set").rglob("Stray"))
+
+
+def test_threads_that_ask_at_once_draw_once(tmp_path: Path, drawings: list[Path]) -> None:
+    barrier, found = threading.Barrier(2), []
+
+    def ask() -> None:
+        barrier.wait(60)
+        found.append(open_dataset(drawn(tmp_path)).fingerprint())
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(drawings) == 1
+    assert found == [open_dataset(drawn(tmp_path)).fingerprint()] * 2
+
+
+def test_drawn_faces_are_opened_without_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_dataset(drawn(tmp_path))
+    monkeypatch.setattr(sources, "FileLock", None)
+    monkeypatch.setattr(Path, "mkdir", None)
+    assert open_dataset(drawn(tmp_path)) == first
+
+
+def test_folder_that_cannot_be_made_for_drawing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=f"^data.root={tmp_path / 'file'}: cannot write in this folder: File exists$"):
+        open_dataset(drawn(tmp_path / "file"))
+
+
+def test_folder_that_cannot_be_written_for_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(sources, "FileLock", refuse)
+    with pytest.raises(UserError, match=f"^data.root={tmp_path}: cannot write in this folder: Read-only file system$"):
+        open_dataset(drawn(tmp_path))
