@@ -5,18 +5,22 @@ composed and checked here, job by job where it is a sweep; only then does Hydra 
 it calls gets typed configurations. Nothing heavy is imported until the configuration is known to be good.
 """
 
+import contextlib
 import errno
 import importlib
 import itertools
 import logging
+import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import hydra
+import yaml
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -42,13 +46,18 @@ CONFIG_DIR = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKA
 # keys whose values are paths, taken as typed: Hydra's grammar would trip over '=', brackets or Korean letters
 PATH_KEYS = ("ckpt", "source", "data.root", "data.cache_dir", "hydra.run.dir", "hydra.sweep.dir")
 
-# Hydra's flags, and whether a value follows
-FLAGS = {
-    **dict.fromkeys(("--help", "-h", "--hydra-help", "--resolve", "--run", "-r", "--multirun", "-m"), False),
-    **dict.fromkeys(("--shell-completion", "-sc", "--info", "-i"), False),
-    **dict.fromkeys(("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"), True),
-    **dict.fromkeys(("--config-dir", "-cd"), True),
+# Hydra's flags and the values that they take: None for none, () for any. Left out are --config-name and --config-path:
+# a command has the one primary configuration that its schema describes
+FLAGS: dict[str, tuple[str, ...] | None] = {
+    **dict.fromkeys(("--help", "-h", "--hydra-help", "--resolve", "--run", "-r", "--multirun", "-m"), None),
+    **dict.fromkeys(("--shell-completion", "-sc"), None),
+    **dict.fromkeys(("--package", "-p", "--config-dir", "-cd"), ()),
+    **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),
+    **dict.fromkeys(("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")),
 }
+
+# what Hydra raises for a command line, or a file, that makes no configuration
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError)
 
 
 class CommandLine(NamedTuple):
@@ -67,7 +76,13 @@ class CommandLine(NamedTuple):
     @property
     def shows_only(self) -> bool:
         """Whether Hydra is asked to print something rather than to run."""
-        return self.has("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
+        return self.completes_shell or self.has(
+            *("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--resolve", "--package", "-p")
+        )
+
+    @property
+    def completes_shell(self) -> bool:
+        return self.has("--shell-completion", "-sc")
 
     @property
     def config_dir(self) -> str | None:
@@ -106,7 +121,8 @@ def main(command: str, arguments: Sequence[str]) -> int:
     try:
         line = read_arguments(arguments)
         if line.shows_only:
-            check(command, line, partial=True)
+            if not line.completes_shell:  # what follows that flag are no overrides
+                check(command, line, partial=True)
             return _enter_hydra(command, line)
         jobs = check(command, line)
         for job in jobs:
@@ -117,30 +133,41 @@ def main(command: str, arguments: Sequence[str]) -> int:
         return error.exit_status
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # as in maskcls-train --help | head; Python would complain once more when it flushes stdout at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def read_arguments(arguments: Sequence[str]) -> CommandLine:
     """Sort arguments into Hydra's flags and overrides; quote paths as Hydra's grammar asks.
 
     Raises:
-        UserError: for a flag that Hydra does not have.
+        UserError: for a flag that is none of `FLAGS`, or has a value that it does not take.
     """
     line = CommandLine([], [])
-    remaining = iter(arguments)
-    for argument in remaining:
+    remaining = list(arguments)
+    while remaining:
+        argument = remaining.pop(0)
         if not argument.startswith("-"):
             line.overrides.append(argument)
             continue
         flag, equals, value = argument.partition("=")
         if flag not in FLAGS:
-            hint = f"; did you mean {flag.lstrip('-')}=...?" if flag not in FLAGS else ""
+            hint = nearest(flag, ["--config-dir"]) or f"; did you mean {flag.lstrip('-')}=...?"
             raise UserError(f"{argument} is not an option: values are set as key=value, without dashes{hint}")
         line.flags.append(flag)
-        if FLAGS[flag]:
-            value = value if equals else next(remaining, "")
-            if not value:
-                raise UserError(f"{flag} needs a value")
-            line.flags.append(value)
+        values = FLAGS[flag]
+        if values is None:
+            if equals:
+                raise UserError(f"{argument}: {flag} takes no value")
+            continue
+        if not equals:
+            default = "all" if flag in ("--info", "-i") else None
+            value = remaining.pop(0) if remaining and (not default or remaining[0] in values) else default or ""
+        if not value or (values and value not in values):
+            raise UserError(f"{flag}={value}: expected {', '.join(values) or 'a value'}")
+        line.flags.append(value)
     return CommandLine(line.flags, [_quote_path(override, line.is_sweep) for override in line.overrides])
 
 
@@ -148,7 +175,8 @@ def _quote_path(override: str, is_sweep: bool) -> str:
     key, equals, value = override.partition("=")
     if key.lstrip("+") not in PATH_KEYS or not equals or value == "null" or value[:1] in ("'", '"'):
         return override
-    values = value.split(",") if is_sweep else [value]
+    # Hydra's own keys cannot be swept
+    values = value.split(",") if is_sweep and not key.startswith("hydra.") else [value]
     return f"{key}={','.join(map(_quote, values))}"
 
 
@@ -167,16 +195,22 @@ def check(command: str, line: CommandLine, partial: bool = False) -> list[Job]:
     Raises:
         UserError: for the first thing that is wrong.
     """
-    overrides = _parse_overrides(line.overrides)
-    if not line.is_sweep:
-        for override in overrides:
-            if override.is_sweep_override():
-                raise UserError(f"{override.input_line}: several values are a sweep, which needs -m")
     jobs = []
     with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        overrides = _parse_overrides(line.overrides)
+        for override in overrides:
+            if override.is_sweep_override() and not line.is_sweep:
+                raise UserError(f"{override.input_line}: several values are a sweep, which needs -m")
+            if override.is_sweep_override() and override.is_hydra_override():
+                raise UserError(f"{override.input_line}: expected one value, Hydra's own keys cannot be swept")
+            if override.key_or_group == "hydra.mode":
+                raise UserError(f"{override.input_line}: leave this key alone, -m makes a sweep")
         for texts in _expand(overrides) if line.is_sweep else [line.overrides]:
             composed = _compose(command, line, texts)
             jobs.append(Job(composed, parse(command, _plain(composed, partial))))
+    for override in overrides:
+        if override.is_interval_sweep() and jobs[0].composed.hydra.sweeper._target_.endswith(".BasicSweeper"):
+            raise UserError(f"{override.input_line}: only a sweeper plugin draws from an interval; list the values")
     return jobs
 
 
@@ -186,12 +220,15 @@ def require_files(config: Any) -> None:
     Raises:
         UserError: where the data set, the checkpoint or the source is not there.
     """
-    if isinstance(config, TrainConfig):
-        require_dataset(config.data)
-    else:
-        find_checkpoint(config.ckpt)
-    if isinstance(config, PredictConfig):
-        find_images(config.source)
+    try:
+        if isinstance(config, TrainConfig):
+            require_dataset(config.data)
+        else:
+            find_checkpoint(config.ckpt)
+        if isinstance(config, PredictConfig):
+            find_images(config.source)
+    except OSError as error:  # no permission, or a name that is too long
+        raise UserError(f"{error.filename}: {error.strerror}") from None
 
 
 def _parse_overrides(texts: Sequence[str]) -> list[Override]:
@@ -211,7 +248,10 @@ def _expand(overrides: Iterable[Override]) -> list[list[str]]:
     values = []
     for override in overrides:
         if override.is_sweep_override() and override.is_discrete_sweep():
+            override.config_loader = GlobalHydra.instance().config_loader()  # knows what glob(*) means
             values.append([f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()])
+            if not values[-1]:
+                raise UserError(f"{override.input_line}: this gives no value")
         elif not override.is_sweep_override():
             values.append([str(override.input_line)])
         # else: a range that only a sweeper plugin can draw from
@@ -226,45 +266,55 @@ def _compose(command: str, line: CommandLine, overrides: list[str]) -> DictConfi
         raise UserError(f"--config-dir {line.config_dir}: no such folder")
     try:
         return hydra.compose(command, overrides=[*added, *overrides], return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise _explain(command, added, overrides, error) from None
+    except COMPOSITION_ERRORS as error:
+        raise _explain(command, line, added, overrides, error) from None
 
 
-def _explain(command: str, added: list[str], overrides: list[str], error: Exception) -> UserError:
+def _explain(command: str, line: CommandLine, added: list[str], overrides: list[str], error: Exception) -> UserError:
     """Find the override that broke the composition, and say what would be right."""
-    groups = {path.parent.relative_to(CONFIG_DIR).as_posix() for path in CONFIG_DIR.rglob("*/*.yaml")}
+    shipped = hydra.compose(command, overrides=added, return_hydra_config=True)
+    groups = [group for group in shipped.hydra.runtime.choices if not group.startswith("hydra/")]
     choices: list[Override] = []
     values: list[Override] = []
     for override in _parse_overrides(overrides):
-        (choices if override.key_or_group in groups or override.key_or_group == "experiment" else values).append(
-            override
-        )
+        (choices if override.key_or_group in groups else values).append(override)
     for choice in choices:
-        folder = CONFIG_DIR / choice.key_or_group
-        options = sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml"))
-        options = [option for option in options if option != "base"]
-        value = str(choice.value())
-        if not added and value not in (*options, "null", "None"):
-            names = ", ".join(options)
-            return UserError(f"{choice.key_or_group}={value}: expected one of {names}{nearest(value, options)}")
+        if choice.is_add():
+            return _already_there(choice)
+        value, options = str(choice.value()), _options(choice.key_or_group, line.config_dir)
+        if value not in options and not choice.is_delete():
+            return UserError(f"{choice.input_line}: expected one of {', '.join(options)}{nearest(value, options)}")
     try:
         base = hydra.compose(command, overrides=[*added, *(str(choice.input_line) for choice in choices)])
-        known = list(_keys(base))
-    except (HydraException, OmegaConfBaseException):
-        known = []
+    except COMPOSITION_ERRORS:
+        return UserError(_one_line(error))
+    known = list(_keys(base))
     for override in values:
         key = override.key_or_group
-        if known and key not in known and not key.startswith("hydra"):
-            group, _, name = key.rpartition(".")
-            if group in groups and group in known:
-                keys = [k.rpartition(".")[2] for k in known if k.startswith(f"{group}.")]
-                expected = f"has no key '{name}', it has {', '.join(keys)}{nearest(name, keys)}"
-                return UserError(f"{override.input_line}: {group}={base[group].get('name')} {expected}")
-            hint = nearest(key, [*known, *groups])
-            return UserError(f"{override.input_line}: no key or group '{key}' in maskcls-{command}{hint}")
-        if override.is_add():
-            return UserError(f"{override.input_line}: the key is there already, write it without the '+'")
-    return UserError(" ".join(str(error).split()))
+        if key in known and override.is_add():
+            return _already_there(override)
+        if key in known or override.is_hydra_override():
+            continue
+        group, _, name = key.rpartition(".")
+        keys = [k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == group]
+        if group in known and keys:
+            owner = f"{group}={base[group].name}" if group in groups else group
+            hint = nearest(name, keys)
+            return UserError(f"{override.input_line}: {owner} has no key '{name}', it has {', '.join(keys)}{hint}")
+        hint = nearest(key, [*known, *groups]) or f"; it has {', '.join(map(str, base))}"
+        return UserError(f"{override.input_line}: no key or group '{key}' in maskcls-{command}{hint}")
+    return UserError(_one_line(error))
+
+
+def _options(group: str, config_dir: str | None) -> list[str]:
+    """The names of a group's files, the user's own included."""
+    folders = [Path(top, group) for top in (CONFIG_DIR, config_dir) if top]
+    paths = [path.relative_to(folder).with_suffix("") for folder in folders for path in folder.rglob("*.yaml")]
+    return sorted({path.as_posix() for path in paths} - {"base"})
+
+
+def _already_there(override: Override) -> UserError:
+    return UserError(f"{override.input_line}: the key is there already, write it without the '+'")
 
 
 def _keys(config: DictConfig, prefix: str = "") -> Iterable[str]:
@@ -286,44 +336,65 @@ def _plain(config: DictConfig, partial: bool = False) -> dict[str, Any]:
     try:
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
-        raise UserError(" ".join(str(error).split())) from None
+        raise _unresolved(error) from None
     return values
+
+
+def _unresolved(error: OmegaConfBaseException) -> UserError:
+    return UserError(f"{error.full_key}: {str(error).partition(chr(10))[0]}")
+
+
+def _one_line(text: object) -> str:
+    return " ".join(line.strip() for line in str(text).splitlines())
 
 
 def directory_of(line: CommandLine, config: DictConfig) -> Path:
     """Where the run, or the whole sweep, is to be written."""
+    kind = "sweep" if line.is_sweep else "run"
     try:
-        return Path(config.hydra.sweep.dir if line.is_sweep else config.hydra.run.dir).expanduser()
+        directory = config.hydra[kind].dir
     except OmegaConfBaseException as error:
-        raise UserError(f"hydra.run.dir: {' '.join(str(error).split())}") from None
+        raise _unresolved(error) from None
+    if not directory:
+        raise UserError(f"hydra.{kind}.dir=: expected a path")
+    return Path(os.path.expanduser(directory)).absolute()
 
 
 def _run(command: str, line: CommandLine, wanted: Path) -> int:
     typed = any(o.startswith(("hydra.run.dir=", "hydra.sweep.dir=")) for o in line.overrides)
+    existing = {folder for folder in (wanted, *wanted.parents) if folder.exists()}
     directory = claim_directory(wanted, rename=not typed)
     overrides = [*line.overrides, f"hydra.{'sweep' if line.is_sweep else 'run'}.dir={_quote(str(directory))}"]
     if line.is_sweep:
         fixed = [o.key_or_group for o in _parse_overrides(overrides) if not o.is_sweep_override()]
         # a job's directory is named after what varies
         overrides.append(f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]")
-    status = _enter_hydra(command, CommandLine(line.flags, overrides))
-    if line.is_sweep:
-        runs = [path for path in sorted(directory.iterdir()) if path.is_dir()]
-        return max((read_run(path).get("exit_status", 1) for path in runs), default=status)
-    status = read_run(directory).get("exit_status", status or 1)
-    if status == UserError.exit_status and not (directory / "checkpoints").exists():
-        _remove(directory)
+    status = 1
+    try:
+        status = _enter_hydra(command, CommandLine(line.flags, overrides))
+        folders = [path for path in directory.iterdir() if path.is_dir()] if line.is_sweep else [directory]
+        # the end of a job is not recorded where the disk was full, or its process was killed
+        ends = [run.get("exit_status", MachineError.exit_status) for folder in folders if (run := read_run(folder))]
+        status = max(status, *ends) if ends else status or 1
+    finally:
+        is_refused = status == UserError.exit_status and not line.is_sweep and not (directory / "checkpoints").exists()
+        if is_refused or not any(directory.iterdir()):
+            _remove(directory, existing)
     return status
 
 
-def _remove(directory: Path) -> None:
-    """Take back a run directory in which nothing was made, and the folders above it that held nothing else."""
+def _remove(directory: Path, existing: Collection[Path]) -> None:
+    """Take back a run directory in which nothing was made, and the folders above it that were made for it."""
     logging.shutdown()
-    shutil.rmtree(directory)
-    for parent in directory.parents[:2]:
-        if parent == Path.cwd() or any(parent.iterdir()):
+    for entry in directory.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    for folder in (directory, *directory.parents):
+        if folder in existing:
             break
-        parent.rmdir()
+        try:
+            folder.rmdir()
+        except OSError:  # another run is in there
+            break
 
 
 def _enter_hydra(command: str, line: CommandLine) -> int:
@@ -333,6 +404,8 @@ def _enter_hydra(command: str, line: CommandLine) -> int:
         application()
     except SystemExit as stop:
         return int(stop.code or 0)
+    except COMPOSITION_ERRORS as error:  # of flags that do not go together; a job's errors end in _job
+        raise UserError(_one_line(error)) from None
     return 0
 
 
@@ -372,34 +445,37 @@ def _job(command: str, config: DictConfig, module: str, function: str) -> float 
     except KeyboardInterrupt:
         run.finish("interrupted", 130, "interrupted")
         raise
-    except MaskclsError as error:
-        _fail(run, command, str(error), error.exit_status)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            raise
-        _fail(run, command, f"{error.strerror}: {error.filename or run.directory}", MachineError.exit_status)
     except Exception as error:
-        log.exception("a defect in maskcls")
-        _fail(run, command, f"{type(error).__name__}: {error}", 1)
+        _fail(run, command, error)
     finally:
         if is_sweep:
             from maskcls.reporting.leaderboard import write_leaderboard
 
-            write_leaderboard(run.directory.parent)
+            with contextlib.suppress(OSError):  # the disk is full, as the job has said
+                write_leaderboard(run.directory.parent)
     return None
 
 
-def _fail(run: Run, command: str, message: str, exit_status: int) -> None:
-    log.error("maskcls-%s: %s", command, message)
-    run.finish("failed", exit_status, message)
+def _fail(run: Run, command: str, error: Exception) -> None:
+    """Show and record in one line what ended a job; the traceback of a defect goes to its log."""
+    message, status = _one_line(error), 1
+    if isinstance(error, MaskclsError):
+        status = error.exit_status
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        message, status = f"{error.strerror}: {error.filename or run.directory}", MachineError.exit_status
+    else:
+        message = f"{type(error).__name__}: {message} (a defect in maskcls; more in {run.directory / command}.log)"
+    log.error("maskcls-%s: %s", command, message, exc_info=error if status == 1 else None)
+    with contextlib.suppress(OSError):  # the disk is full
+        run.finish("failed", status, message)
 
 
 class ConsoleHandler(logging.Handler):
-    """Writes records between progress bars: information to stdout, warnings and errors to stderr."""
+    """Writes records between progress bars, without tracebacks: information to stdout, the rest to stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
-        tqdm.write(self.format(record), file=stream)
+        tqdm.write(record.getMessage(), file=stream)
         stream.flush()
 
 

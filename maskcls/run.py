@@ -35,13 +35,13 @@ def claim_directory(wanted: Path, rename: bool) -> Path:
             directory.parent.mkdir(parents=True, exist_ok=True)
             directory.mkdir()
             return directory.absolute()
-        except FileExistsError:
-            if not rename:
-                if directory.is_dir() and not any(directory.iterdir()):
-                    return directory.absolute()
-                raise UserError(f"{directory}: exists and is not an empty folder; name another one") from None
         except OSError as error:
-            raise UserError(f"{directory}: cannot make this folder: {error.strerror}") from None
+            if not directory.exists():
+                raise UserError(f"{directory}: cannot make this folder: {error.strerror}") from None
+        if not rename:
+            if directory.is_dir() and not any(directory.iterdir()):
+                return directory.absolute()
+            raise UserError(f"{directory}: exists and is not an empty folder; name another one")
     raise UserError(f"{wanted}: a million folders of this name exist")
 
 

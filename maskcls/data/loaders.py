@@ -53,6 +53,8 @@ class DeviceLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         for images, labels in self.loader:
+            if self.device.type == "cuda":  # only from pinned memory do copies overlap with compute
+                images, labels = images.pin_memory(), labels.pin_memory()
             # channels last in memory: what convolutions are fastest on, and what the cache holds already
             images = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
             yield images, labels.to(self.device, non_blocking=True)
@@ -78,7 +80,6 @@ def _loader(
         batch_sampler=BatchSampler(sampler, batch_size, drop_last=False),
         collate_fn=_as_is,
         num_workers=workers,
-        pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
         # of its own: it would draw from the global one, at each epoch without workers and once with them
         generator=torch.Generator(),

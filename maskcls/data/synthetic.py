@@ -5,8 +5,8 @@ photographs. It proves nothing about masks: no figure measured on it says anythi
 
 A face is drawn in face coordinates: the head's centre is (0, 0), its half-height 1, x points right, y down.
 ``Pen`` turns the head, places it in the picture and draws there. Everything but the mask comes from random
-streams that never see the class, and the camera exposes every picture to a mean colour drawn beforehand, so that
-neither size, brightness, colour, background nor noise gives the class away.
+streams that never see the class, and the camera gives every picture a mean colour drawn beforehand, so that
+neither size, brightness, background nor noise gives the class away.
 """
 
 import zlib
@@ -22,14 +22,15 @@ CLASSES = ("WithMask", "WithoutMask")
 SIDES = (72, 224)  # the smallest and the largest side length in pixels, both included
 
 # RGB, 0..255
-SKINS = np.array([(255, 222, 200), (241, 194, 160), (224, 172, 130), (190, 130, 92), (141, 90, 60), (84, 54, 40)])
+SKINS = np.array([(255, 222, 200), (241, 194, 160), (224, 172, 130), (190, 130, 92), (84, 54, 40)])
 HAIRS = np.array([(20, 18, 20), (60, 38, 26), (105, 68, 40), (205, 165, 95), (160, 70, 35), (170, 168, 165)])
-SURGICAL = np.array([(150, 195, 225), (240, 228, 205), (150, 205, 180), (240, 170, 180), (240, 185, 145), (215, 165, 70),
-                     (120, 35, 40), (40, 32, 30)])
-RAMP = np.linspace(0, 1, 256)[:, None, None]
+WHITE, BLACK, BLUE = np.array((245, 243, 238)), np.array((22, 20, 22)), np.array((150, 195, 225))
+SURGICAL = np.array([BLUE, BLUE, WHITE, BLACK, (240, 185, 200), (150, 215, 195), (240, 185, 145)])
+WARM = np.array((1.25, 0.9, 0.7))  # makes cloth masks as warm as skin: else their mean colour would tell
+
 OVAL_STEPS, ARC_STEPS = np.linspace(-1, 1, 25), np.linspace(-1, 1, 9)
-WARM = np.array((1.25, 0.9, 0.7))  # as skin: else the blue of the masks would show in a picture's mean colour
-WHITE, BLACK = np.array((245, 243, 238)), np.array((22, 20, 22))
+RAMP = np.linspace(0, 1, 256)[:, None, None]
+THREADS = 2  # more would only wait for Python's lock
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Pen:
 
 
 def oval(x: float, y: float, width: float, height: float, start: float = 0, end: float = 360) -> np.ndarray:
-    """Returns float [25, 2]: the arc of an ellipse about (x, y) with half-axes width and height, in degrees."""
+    """Returns float [25, 2]: an ellipse's arc, in degrees, about (x, y) with half-axes width and height."""
     angle = np.radians(start + (end - start) * (OVAL_STEPS + 1) / 2)
     return np.array([x + width * np.cos(angle), y + height * np.sin(angle)]).T
 
@@ -97,7 +98,7 @@ def tone(rng: np.random.Generator, palette: np.ndarray) -> np.ndarray:
 
 def dye(rng: np.random.Generator) -> np.ndarray:
     """Returns any colour, mostly a dull one; float [3], 0..255."""
-    return np.clip(rng.uniform(15, 245) + rng.normal(0, rng.uniform(5, 55), 3), 0, 255)
+    return np.clip(rng.uniform(15, 245) + rng.normal(0, rng.uniform(20, 110), 3), 0, 255)
 
 
 def cloth(rng: np.random.Generator, size: int, ground: np.ndarray, contrast: float) -> np.ndarray:
@@ -123,7 +124,7 @@ def backdrop(rng: np.random.Generator, size: int) -> np.ndarray:
         image = cloth(rng, size, dye(rng), rng.uniform(0.2, 1))
     else:
         cells = rng.integers(2, 9)
-        spots = dye(rng) + rng.normal(0, 30, (cells, cells, 1)) + rng.normal(0, 12, (cells, cells, 3))
+        spots = dye(rng) + rng.normal(0, 30, (cells, cells, 1)) + rng.normal(0, 35, (cells, cells, 3))
         image = cv2.resize(np.clip(spots, 0, 255).astype(np.uint8), (size, size))
     for _ in range(rng.integers(0, 7)):
         corners = rng.uniform(-0.2, 1.2, 2) + rng.normal(0, 0.25, (rng.integers(3, 6), 2))
@@ -133,41 +134,34 @@ def backdrop(rng: np.random.Generator, size: int) -> np.ndarray:
 
 def pose(rng: np.random.Generator, size: int) -> np.ndarray:
     """Returns the frame of a pen, float [2, 3]: where the head is, its tilt and its scale in pixels."""
-    scale, tilt = size * rng.uniform(0.36, 0.5), np.radians(rng.normal(0, 9))
-    x, y = size * (0.5 + rng.normal(0, 0.04, 2))
+    scale, tilt = size * rng.uniform(0.39, 0.49), np.radians(rng.normal(0, 7))
+    x, y = size * (0.5 + rng.normal(0, 0.03, 2))
     across, down = scale * np.cos(tilt), scale * np.sin(tilt)
     return np.array([[across, -down, x], [down, across, y]])
 
 
 def head_outline(width: float, jaw: float, grow: float = 1.0) -> np.ndarray:
-    """Returns float [25, 2]: an oval that narrows by ``jaw`` (0..0.4) towards the chin; starts at the right ear."""
+    """Returns float [25, 2]: an oval that narrows by ``jaw`` (0..0.4) towards the chin."""
     outline = oval(0, 0, grow, grow)
     outline[:, 0] *= width * (1 - jaw * np.clip(outline[:, 1], 0, 1) ** 2)
     return outline
 
 
 def draw_body(rng: np.random.Generator, pen: Pen, skin: np.ndarray) -> None:
-    """Draws shoulders in a shirt, and the neck."""
-    size, width = len(pen.image), rng.uniform(1.2, 1.8)
+    """Draws the shoulders in a shirt, and the neck."""
+    width, neck = rng.uniform(1.2, 1.8), rng.uniform(0.32, 0.48)
     shoulders = oval(0, 2.4, width, rng.uniform(0.9, 1.2), 180, 360)
-    shirt = cloth(rng, size, dye(rng), rng.uniform(0, 1))
+    shirt = cloth(rng, len(pen.image), dye(rng), rng.uniform(0, 1))
     pen.paint(np.concatenate([shoulders, [(width, 6), (-width, 6)]]), shirt)
-    neck = rng.uniform(0.32, 0.48)
-    pen.fill(
-        np.array([(-neck, 0.5), (neck, 0.5), (neck * 1.1, 1.45), (0, 1.75), (-neck * 1.1, 1.45)]), shade(skin, 0.82)
-    )
+    collar = arc(neck * 1.1, -neck * 1.1, 1.4, 0.35)
+    pen.fill(np.concatenate([[(-neck, 0.5), (neck, 0.5)], collar]), shade(skin, 0.82))
 
 
 def draw_eyes(rng: np.random.Generator, pen: Pen, skin: np.ndarray, hair: np.ndarray) -> None:
     """Draws two eyes, open or shut, and the brows above."""
-    apart, y, width, height = (
-        rng.uniform(0.3, 0.38),
-        rng.uniform(-0.2, -0.08),
-        rng.uniform(0.11, 0.16),
-        rng.uniform(0.03, 0.08),
-    )
-    iris, gaze, shut = dye(rng) * 0.6, rng.normal(0, 0.025), rng.random() < 0.07
-    lift, brow = rng.uniform(-0.09, 0.02), rng.uniform(0.03, 0.08)
+    apart, y, shut = rng.uniform(0.3, 0.38), rng.uniform(-0.2, -0.08), rng.random() < 0.07
+    width, height, gaze = rng.uniform(0.11, 0.16), rng.uniform(0.03, 0.08), rng.normal(0, 0.025)
+    lift, brow, iris = rng.uniform(-0.09, 0.02), rng.uniform(0.03, 0.08), shade(dye(rng), 0.6)
     for x in (-apart, apart):
         if not shut:
             pen.fill(oval(x, y, width, height), WHITE)
@@ -187,13 +181,11 @@ def draw_nose_and_mouth(rng: np.random.Generator, pen: Pen, skin: np.ndarray) ->
     if rng.random() < 0.35:
         gap = np.concatenate([arc(-width, width, y, 0), arc(width, -width, y, rng.uniform(0.1, 0.3))])
         pen.fill(gap, shade(lips, 0.35))
-        pen.fill(
-            np.concatenate([arc(-width * 0.8, width * 0.8, y + 0.01, 0), arc(width * 0.7, -width * 0.7, y, 0.08)]),
-            WHITE,
-        )
+        pen.fill(arc(-width * 0.8, width * 0.8, y, 0.08), WHITE)
         pen.stroke(gap, lips, 0.045)
     else:
-        pen.fill(np.concatenate([arc(-width, width, y, smile - 0.05), arc(width, -width, y, smile + 0.07)]), lips)
+        upper, lower = arc(-width, width, y, smile - 0.05), arc(width, -width, y, smile + 0.07)
+        pen.fill(np.concatenate([upper, lower]), lips)
         pen.stroke(arc(-width, width, y, smile), shade(lips, 0.5), 0.025)
 
 
@@ -202,10 +194,8 @@ def draw_beard(rng: np.random.Generator, pen: Pen, width: float, skin: np.ndarra
     kind, low = rng.integers(9), rng.uniform(1.0, 1.25)
     colour = skin + (hair - skin) * rng.uniform(0.3, 1)
     if kind in (0, 1):
-        cheek = np.concatenate(
-            [[(-width, -0.05)], arc(-width * 0.8, -0.25, 0.25, 0.12), arc(0.25, width * 0.8, 0.25, 0.12)]
-        )
-        pen.fill(np.concatenate([cheek, oval(0, 0, width * 1.02, low, 0, 180)]), colour)
+        left, right = arc(-width * 0.8, -0.25, 0.25, 0.12), arc(0.25, width * 0.8, 0.25, 0.12)
+        pen.fill(np.concatenate([[(-width, -0.05)], left, right, oval(0, 0, width, low, 0, 180)]), colour)
     if kind in (0, 2, 3):
         pen.fill(np.concatenate([arc(-0.33, 0.33, 0.46, -0.1), arc(0.33, -0.33, 0.5, -0.05)]), colour)
     if kind in (3, 4):
@@ -213,35 +203,29 @@ def draw_beard(rng: np.random.Generator, pen: Pen, width: float, skin: np.ndarra
 
 
 def draw_mask(rng: np.random.Generator, pen: Pen, width: float, skin: np.ndarray) -> None:
-    """Draws a surgical, cloth or FFP2 mask with its straps; some have little contrast with the skin."""
-    kind = rng.choice(["surgical", "cloth", "ffp2", "plain"], p=[0.43, 0.38, 0.15, 0.04])
-    reach, cheek, side = width * rng.uniform(0.75, 0.95), rng.uniform(0.1, 0.25), rng.uniform(0.2, 0.45)
-    nose = rng.uniform(-0.06, 0.12) if rng.random() < 0.95 else 0.36  # worn below the nose
-    round_chin = {"surgical": 3.0, "cloth": 2.2, "ffp2": 1.5, "plain": 2.2}[kind]
-    bottom_y = cheek + side + (rng.uniform(0.95, 1.1) - cheek - side) * np.sqrt(1 - np.abs(OVAL_STEPS) ** round_chin)
-    top = np.stack([OVAL_STEPS * reach, nose + (cheek - nose) * OVAL_STEPS**2], axis=1)
-    bottom = np.stack([OVAL_STEPS * reach * 0.93, bottom_y], axis=1)
-    palette = {"surgical": SURGICAL, "ffp2": np.array([WHITE, WHITE, BLACK]), "plain": np.array([skin])}
+    """Draws a surgical, cloth, FFP2 or skin-coloured mask and its straps; few are worn below the nose."""
+    kind = rng.choice(["surgical", "cloth", "ffp2", "skin"], p=[0.6, 0.22, 0.15, 0.03])
+    palette = {"surgical": SURGICAL, "ffp2": np.array([WHITE, WHITE, BLACK]), "skin": skin[None]}
     colour = tone(rng, palette[kind]) if kind in palette else shade(dye(rng), WARM)
-    outline, edge, fold = np.concatenate([top, bottom[::-1]]), shade(colour, 0.84), shade(colour, 0.9)
-    for end in (0, -1):
-        ear = (np.sign(OVAL_STEPS[end]) * width, -0.1)
-        for corner in (top[end], bottom[end]):
-            pen.stroke(np.array([corner, ear]), shade(colour, 0.95), 0.025)
-    bulging = replace(pen, radius=width * rng.uniform(1.05, 1.2))
-    bulging.fill(outline, colour)
+    reach, cheek, side = width * rng.uniform(0.75, 0.95), rng.uniform(0.1, 0.25), rng.uniform(0.2, 0.45)
+    nose, chin = rng.uniform(-0.06, 0.12) if rng.random() < 0.95 else 0.36, rng.uniform(0.95, 1.1)
+    squareness = {"surgical": 3.0, "ffp2": 1.5}.get(kind, 2.2)
+    jaw = cheek + side + (chin - cheek - side) * np.sqrt(1 - np.abs(OVAL_STEPS) ** squareness)
+    top = np.array([OVAL_STEPS * reach, nose + (cheek - nose) * OVAL_STEPS**2]).T
+    bottom = np.array([OVAL_STEPS * reach * 0.93, jaw]).T
+    for end, ear in ((0, (-width, -0.1)), (-1, (width, -0.1))):
+        pen.stroke(np.array([top[end], ear, bottom[end]]), shade(colour, 0.95), 0.025)
+    pen = replace(pen, radius=width * rng.uniform(1.05, 1.2))  # the mask stands off the face
+    outline, fold = np.concatenate([top, bottom[::-1], top[:1]]), shade(colour, 0.9)
+    pen.fill(outline, colour)
     if kind == "cloth":
-        bulging.paint(outline, cloth(rng, len(pen.image), colour, rng.uniform(0, 1)))
-    if kind == "surgical":
-        for down in (0.3, 0.5, 0.7):
-            bulging.stroke(top + (bottom - top) * down, fold, 0.03)
+        pen.paint(outline, cloth(rng, len(pen.image), colour, rng.uniform(0, 1)))
+    else:
+        for down in {"surgical": (0.3, 0.5, 0.7), "ffp2": (0.4,), "skin": ()}[kind]:
+            pen.stroke(top + (bottom - top) * down, fold, 0.03)
     if kind == "ffp2":
-        bulging.stroke(np.array([top[12], bottom[12]]), fold, 0.035)
-        bulging.stroke(top + (bottom - top) * 0.4, fold, 0.03)
-    lower = np.concatenate([top + (bottom - top) * 0.75, bottom[::-1]])
-    if kind == "plain":
-        bulging.fill(lower, edge)
-    bulging.stroke(np.concatenate([outline, top[:1]]), edge, 0.03)
+        pen.stroke(np.array([top[12], bottom[12]]), fold, 0.035)
+    pen.stroke(outline, shade(colour, 0.84), 0.03)
 
 
 def draw_glasses(rng: np.random.Generator, pen: Pen, width: float) -> None:
@@ -272,59 +256,52 @@ def draw_hair_behind(rng: np.random.Generator, pen: Pen, width: float, hair: np.
 
 def draw_hair_and_hat(rng: np.random.Generator, pen: Pen, width: float, hair: np.ndarray) -> None:
     """Draws the hair on the head, if any, and over it perhaps a hat, a cap or a hood."""
-    size, line, sag = len(pen.image), rng.uniform(-0.7, -0.45), rng.uniform(-0.2, 0.1)
-    kind, over = rng.random(), width * rng.uniform(1.0, 1.1)
-    colour, part = dye(rng), rng.uniform(-0.5, 0.5)
+    kind, over, part = rng.random(), width * rng.uniform(1.0, 1.1), rng.uniform(-0.5, 0.5)
+    line, sag, colour = rng.uniform(-0.7, -0.45), rng.uniform(-0.2, 0.1), dye(rng)
     if kind < 0.85:
         crown = oval(0, 0, over, rng.uniform(1.03, 1.2), 170, 370)
-        fringe = np.concatenate([arc(over, part, line, sag), arc(part, -over, line, sag)])
-        pen.fill(np.concatenate([crown, fringe]), hair)
-        for _ in range(4):
-            x = rng.uniform(-0.6, 0.6)
-            pen.stroke(np.array([(x, -0.95), (x * 1.2, line - 0.1)]), shade(hair, rng.uniform(0.75, 1.4)), 0.03)
+        pen.fill(np.concatenate([crown, arc(over, part, line, sag), arc(part, -over, line, sag)]), hair)
+        for x in rng.uniform(-0.6, 0.6, 4):
+            strand = np.array([(x, -0.95), (x * 1.2, line - 0.1)])
+            pen.stroke(strand, shade(hair, rng.uniform(0.75, 1.4)), 0.03)
     if kind < 0.12:
-        pen.paint(
-            np.concatenate(
-                [oval(0, -0.4, over * 1.04, rng.uniform(0.7, 1.0), 180, 360), arc(over, -over, -0.4, -0.15)]
-            ),
-            cloth(rng, size, colour, rng.uniform(0, 0.8)),
-        )
+        dome = oval(0, -0.4, over * 1.04, rng.uniform(0.7, 1.0), 180, 360)
+        felt = cloth(rng, len(pen.image), colour, rng.uniform(0, 0.8))
+        pen.paint(np.concatenate([dome, arc(over, -over, -0.4, -0.15)]), felt)
         if kind < 0.07:
             pen.stroke(arc(-over * 1.1, over * 1.1, -0.42, -0.1), shade(colour, 0.7), 0.12)
     elif kind > 0.95:
         pen.stroke(head_outline(width, 0.1, 1.1), colour, 0.24)
 
 
-def draw_in_front(rng: np.random.Generator, pen: Pen, width: float, skin: np.ndarray) -> None:
-    """Draws what hides part of any face: a scarf about the chin, rarely up to the nose, or a hand at the mouth."""
-    kind, colour = rng.random(), dye(rng)
-    if kind < 0.12:
-        top = rng.uniform(0.62, 1.0) if rng.random() < 0.93 else 0.1
-        wrap = np.concatenate(
-            [arc(-width * 1.05, width * 1.05, top - 0.1, 0.12), oval(0, 1.2, width * 1.15, 0.6, 0, 180)]
-        )
-        pen.paint(wrap, cloth(rng, len(pen.image), colour, rng.uniform(0, 1)))
-        for down in (0.15, 0.35):
-            pen.stroke(arc(-width, width, top + down - 0.1, 0.15), shade(colour, 0.75), 0.03)
-    elif kind < 0.21:
-        side, (x, y) = rng.choice([-1, 1]), rng.normal((0, 0.75), 0.17)
-        pen.fill(oval(x + side * 0.35, y + 0.3, 0.36, 0.42), shade(skin, 0.93))
-        pen.fill(
-            np.array([(x + side * 0.1, y + 0.5), (x + side * 0.6, y + 0.5), (x + side * 1.1, 3), (x + side * 0.5, 3)]),
-            skin,
-        )
-        for finger in range(4):
-            knuckle = np.array((x + side * (0.15 + 0.06 * finger), y + 0.05 + 0.14 * finger))
-            bone = np.stack([knuckle, knuckle - (side * rng.uniform(0.35, 0.55), rng.uniform(0, 0.15))])
-            pen.stroke(bone, shade(skin, 0.62), 0.17)
-            pen.stroke(bone, shade(skin, 0.97), 0.13)
+def draw_scarf(rng: np.random.Generator, pen: Pen, width: float) -> None:
+    """Draws a scarf up to the chin, rarely up to the nose: then nobody knows what is underneath."""
+    top, colour = rng.uniform(0.52, 0.9) if rng.random() < 0.93 else 0.0, dye(rng)
+    wrap = [arc(-width * 1.05, width * 1.05, top, 0.12), oval(0, 1.2, width * 1.15, 0.6, 0, 180)]
+    pen.paint(np.concatenate(wrap), cloth(rng, len(pen.image), colour, rng.uniform(0, 1)))
+    for down in (0.15, 0.35):
+        pen.stroke(arc(-width, width, top + down, 0.15), shade(colour, 0.75), 0.03)
 
 
-def draw_person(rng: np.random.Generator, mask_rng: np.random.Generator, image: np.ndarray, masked: bool) -> None:
-    """Draws a head with all it wears on the image, RGB uint8 [size, size, 3], in place."""
-    width, jaw, skin, hair = rng.uniform(0.68, 0.84), rng.uniform(0.1, 0.4), tone(rng, SKINS), tone(rng, HAIRS)
+def draw_hand(rng: np.random.Generator, pen: Pen, skin: np.ndarray) -> None:
+    """Draws a hand that comes from below, in front of the mouth or the chin."""
+    side, x, y = rng.choice([-1, 1]), rng.normal(0, 0.17), rng.normal(0.75, 0.17)
+    pen.fill(oval(x + side * 0.35, y + 0.3, 0.36, 0.42), shade(skin, 0.93))
+    wrist = np.array([(0.1, 0.5), (0.6, 0.5), (1.1, 3), (0.5, 3)])
+    pen.fill(wrist * (side, 1) + (x, y), shade(skin, 0.93))
+    for finger in range(4):
+        knuckle = np.array((x + side * (0.15 + 0.06 * finger), y + 0.05 + 0.14 * finger))
+        bone = np.array([knuckle, knuckle - (side * rng.uniform(0.35, 0.55), rng.uniform(0, 0.15))])
+        pen.stroke(bone, shade(skin, 0.62), 0.17)
+        pen.stroke(bone, shade(skin, 0.97), 0.13)
+
+
+def draw_person(rng: np.random.Generator, image: np.ndarray, mask_rng: np.random.Generator | None) -> None:
+    """Draws a person in place on the image, RGB uint8 [size, size, 3]; with a mask if it has a generator."""
+    width, jaw = rng.uniform(0.68, 0.84), rng.uniform(0.1, 0.4)
+    skin, hair = tone(rng, SKINS), tone(rng, HAIRS)
     flat = Pen(image, pose(rng, len(image)), width)
-    turned = replace(flat, yaw=float(np.clip(rng.normal(0, 0.2), -0.6, 0.6)))
+    turned = replace(flat, yaw=float(np.clip(rng.normal(0, 0.17), -0.6, 0.6)))
     draw_body(rng, flat, skin)
     draw_hair_behind(rng, flat, width, hair)
     for side in (-1, 1):
@@ -333,11 +310,15 @@ def draw_person(rng: np.random.Generator, mask_rng: np.random.Generator, image: 
     draw_eyes(rng, turned, skin, hair)
     draw_beard(rng, turned, width, skin, hair)
     draw_nose_and_mouth(rng, turned, skin)
-    if masked:
+    if mask_rng is not None:
         draw_mask(mask_rng, turned, width, skin)
     draw_glasses(rng, turned, width)
     draw_hair_and_hat(rng, flat, width, hair)
-    draw_in_front(rng, flat, width, skin)
+    in_front = rng.random()
+    if in_front < 0.12:
+        draw_scarf(rng, flat, width)
+    elif in_front < 0.21:
+        draw_hand(rng, flat, skin)
 
 
 def blurred(rng: np.random.Generator, image: np.ndarray, hopeless: bool) -> np.ndarray:
@@ -359,6 +340,7 @@ def exposed(rng: np.random.Generator, image: np.ndarray, hopeless: bool) -> np.n
     """Returns the image with a random contrast, and a random mean colour whatever it shows."""
     target = rng.uniform(75, 175) * rng.normal((1.1, 1.0, 0.92), 0.05)
     contrast = rng.uniform(0.85, 1.35) * (0.2 if hopeless else 1)
+    # a curve gets near the target without clipping, a shift takes out the rest
     gamma = np.log(target / 255) / np.log((np.array(cv2.mean(image)[:3]) + 1) / 257)
     image = cv2.LUT(image, (255 * RAMP**gamma).astype(np.uint8))
     table = target + contrast * (255 * RAMP - cv2.mean(image)[:3])
@@ -366,8 +348,8 @@ def exposed(rng: np.random.Generator, image: np.ndarray, hopeless: bool) -> np.n
 
 
 def photograph(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Returns the image, RGB uint8 [size, size, 3], as a poor camera sees it: light, blur, exposure, noise, JPEG."""
-    hopeless = bool(rng.random() < 0.012)  # nobody could tell
+    """Returns the image, RGB uint8 [size, size, 3], lit, blurred, exposed, noisy and perhaps JPEG-coded."""
+    hopeless = rng.random() < 0.012  # nobody could tell the class
     lamps = np.repeat(rng.integers(110, 256, (2, 2, 1), np.uint8), 3, axis=2)
     image = cv2.multiply(image, cv2.resize(lamps, image.shape[:2]), scale=1 / 255)
     image = exposed(rng, blurred(rng, image, hopeless), hopeless)
@@ -375,7 +357,7 @@ def photograph(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     image = cv2.addWeighted(image, 1, noise, grain, -127.5 * grain)
     if rng.random() < 0.6:
         code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 95))])[1]
-        image = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        image = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
     return image
 
 
@@ -392,7 +374,7 @@ def draw_face(rng: np.random.Generator, masked: bool, size: int) -> np.ndarray:
     """
     scene, person, mask, camera = (np.random.default_rng(key) for key in rng.integers(2**63, size=4))
     image = backdrop(scene, size)
-    draw_person(person, mask, image, masked)
+    draw_person(person, image, mask if masked else None)
     return photograph(camera, image)
 
 
@@ -421,7 +403,7 @@ def write_dataset(root: Path, seed: int, counts: dict[str, int], progress: bool 
         for label, name in enumerate(CLASSES):
             (root / split / name).mkdir(parents=True, exist_ok=True)
             jobs += [(split, label, number) for number in range((count + 1 - label) // 2)]
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         written = pool.map(lambda job: write_image(root, seed, *job), jobs)
         for _ in tqdm(written, "drawing faces", len(jobs), disable=not progress, unit="image"):
             pass

@@ -70,5 +70,5 @@ def choose_precision(name: str, device: torch.device) -> tuple[Precision, str]:
         found = [key for key in ("amx_bf16", "avx512_bf16") if features.get(key)]
         if found:
             return Precision("bfloat16", "cpu"), f"auto: this CPU has {found[0]}"
-        return Precision("float32", "cpu"), "auto: this CPU has no bfloat16 arithmetic"
+        return Precision("float32", "cpu"), "auto: this CPU has no AMX or AVX-512 bfloat16"
     return Precision("float32", device.type), f"auto: float32 on {device.type}"

@@ -34,9 +34,7 @@ def write_leaderboard(sweep_directory: Path) -> Path:
     with FileLock(sweep_directory / ".leaderboard.lock"):
         runs = {folder.name: read_run(folder) for folder in sweep_directory.iterdir() if folder.is_dir()}
         rows = [_row(name, run) for name, run in runs.items() if run]
-        rows.sort(
-            key=lambda row: (row["val_accuracy"] == "", -(row["val_accuracy"] or 0), row["val_loss"] or 0, row["run"])
-        )
+        rows.sort(key=_rank)
         keys = sorted({key for row in rows for key in row} - set(COLUMNS))
         with replaced_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=[*COLUMNS[:-1], *keys, COLUMNS[-1]], restval="")
@@ -45,18 +43,25 @@ def write_leaderboard(sweep_directory: Path) -> Path:
     return path
 
 
+def _rank(row: dict[str, Any]) -> tuple[Any, ...]:
+    has_none = row["val_accuracy"] == ""
+    # what a failed run had reached says little; it stands last
+    return row["status"] == "failed", has_none, -(row["val_accuracy"] or 0), row["val_loss"] or 0, row["run"]
+
+
 def _row(name: str, run: dict[str, Any]) -> dict[str, Any]:
     best, tests = run.get("best", {}), run.get("test", {})
     test = tests.get("best") or tests.get("last") or {}
+    overrides = dict(override.split("=", 1) for override in run.get("overrides", []) if "=" in override)
     return {
-        **dict(override.split("=", 1) for override in run.get("overrides", []) if "=" in override),
+        **overrides,
         "run": name,
         "status": run.get("status", ""),
         "val_accuracy": best.get("val_accuracy", ""),
         "val_loss": best.get("val_loss", ""),
         "best_epoch": best.get("epoch", ""),
         "test_accuracy": test.get("accuracy", ""),
-        "seed": run.get("seed", ""),
+        "seed": run.get("seed", overrides.get("seed", "")),
         "seconds": run.get("seconds", {}).get("total", ""),
         "error": run.get("error", ""),
     }

@@ -263,8 +263,9 @@ def _epoch_line(row: dict[str, float], epochs: int, is_best: bool) -> str:
 
 
 def _summarize(run: Run, data: Data) -> None:
-    best = run.record["best"]
-    log.info("best epoch %d: validation accuracy %.2f %%", best["epoch"], 100 * best["val_accuracy"])
+    for name in ("final", "best"):
+        row = run.record[name]
+        log.info("%s epoch %d: validation accuracy %.2f %%", name, row["epoch"], 100 * row["val_accuracy"])
     for name, metrics in run.record.get("test", {}).items():
         log.info("test, %s checkpoint (epoch %d): %s", name, metrics["epoch"], percent_with_interval(metrics))
     if data.is_synthetic:

@@ -105,7 +105,9 @@ def test_is_built_once(root: Path, cache_dir: Path, decoded: list[Path]) -> None
 
 def test_changed_size_is_decoded_anew(root: Path, cache_dir: Path) -> None:
     cached_images(root, PATHS, 16, cache_dir)
+    time = (root / PATHS[3]).stat().st_mtime_ns
     write_image(root / PATHS[3], np.full((50, 50, 3), 77, np.uint8))
+    os.utime(root / PATHS[3], ns=(time, time))
     assert (cached_images(root, PATHS, 16, cache_dir)[3] == 77).all()
 
 

@@ -19,7 +19,7 @@ def test_a_named_precision_is_taken(name: str) -> None:
     [
         ({"amx_bf16": True}, "bfloat16", "amx_bf16"),
         ({"avx512_bf16": True, "amx_bf16": False}, "bfloat16", "avx512_bf16"),
-        ({"avx2": True}, "float32", "no bfloat16"),
+        ({"avx2": True}, "float32", "no AMX or AVX-512 bfloat16"),
     ],
 )
 def test_auto_on_a_cpu_follows_its_instructions(features, expected, reason, monkeypatch) -> None:

@@ -1,0 +1,231 @@
+"""The shipped YAML files: each composes, parses, and says what its values mean."""
+
+import itertools
+import re
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import hydra
+import pytest
+import yaml
+from configuration import config_of
+from omegaconf import OmegaConf
+
+from maskcls import config as schema
+from maskcls.cli import CONFIG_DIR
+from maskcls.config import Range
+
+GROUPS = ("model", "optim", "schedule", "data", "augment")
+
+
+def options(group: str) -> list[str]:
+    names = [path.relative_to(CONFIG_DIR / group).with_suffix("").as_posix() for path in group_files(group)]
+    return [name for name in names if name != "base"]
+
+
+def group_files(group: str) -> list[Path]:
+    return sorted((CONFIG_DIR / group).rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_option_of_the_schema_has_a_file(group: str) -> None:
+    union = typing.get_type_hints(schema.TrainConfig)[group]
+    names = {name for option in typing.get_args(union) for name in literal_names(option)}
+    assert set(options(group)) == names
+
+
+def literal_names(option: type) -> tuple[str, ...]:
+    return typing.get_args(typing.get_type_hints(option)["name"])
+
+
+@pytest.mark.parametrize(("group", "option"), [(group, option) for group in GROUPS for option in options(group)])
+def test_every_option_composes_and_parses(group: str, option: str) -> None:
+    config = config_of("train", f"{group}={option}", *(["data.root=faces"] if option == "folder" else []))
+    assert getattr(config, group).name == option
+
+
+@pytest.mark.slow
+def test_every_combination_of_options_composes_and_parses() -> None:
+    with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        for names in itertools.product(*map(options, GROUPS)):
+            overrides = [f"{group}={name}" for group, name in zip(GROUPS, names, strict=True)]
+            composed = hydra.compose("train", overrides=[*overrides, "data.root=faces"])
+            config = schema.parse("train", OmegaConf.to_container(composed, resolve=True))
+            assert tuple(getattr(config, group).name for group in GROUPS) == names
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_every_experiment_composes_and_parses(experiment: str) -> None:
+    settings = yaml.safe_load((CONFIG_DIR / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8"))
+    chosen = {key.removeprefix("override /"): name for item in settings["defaults"] for key, name in item.items()}
+    config = config_of("train", f"experiment={experiment}")
+    assert {group: getattr(config, group).name for group in chosen} == chosen
+    assert config.epochs == settings["epochs"]
+
+
+@pytest.mark.parametrize("command", ["eval", "predict"])
+def test_the_other_commands_compose_and_parse(command: str) -> None:
+    paths = ["ckpt=best.pt", *(["source=photos"] if command == "predict" else [])]
+    assert config_of(command, *paths).ckpt == Path.cwd() / "best.pt"
+
+
+def test_the_defaults_are_the_winning_row_of_the_study() -> None:
+    config = config_of("train")
+    assert study_values(config) == {**STUDY["resnet18_sgd"], "test": "best"}
+    assert config.data.name == "facemask12k"
+
+
+# the study's table; 0.9 is the momentum of SGD and the first coefficient of Adam
+ROW = {"lr": 0.01, "momentum": 0.9, "schedule": "constant", "augment": "none", "batch": 32, "normalization": "study"}
+STUDY: dict[str, dict[str, Any]] = {
+    "resnet18_sgd": {**ROW, "model": "resnet18", "optim": "sgd", "epochs": 10, "input": 224, "test": "both"},
+    "resnet18_adam": {**ROW, "model": "resnet18", "optim": "adam", "epochs": 10, "input": 224, "test": "both"},
+    "vgg16_adam": {**ROW, "model": "vgg16", "optim": "adam", "epochs": 5, "input": 224, "test": "both"},
+    "mycnn_adam": {**ROW, "model": "mycnn", "optim": "adam", "epochs": 10, "input": 32, "test": "both"},
+}
+
+
+def study_values(config: schema.TrainConfig) -> dict[str, Any]:
+    return {
+        "model": config.model.name,
+        "optim": config.optim.name,
+        "lr": config.optim.lr,
+        "momentum": config.optim.momentum if isinstance(config.optim, schema.SGDConfig) else config.optim.beta1,
+        "schedule": config.schedule.name,
+        "augment": config.augment.name,
+        "epochs": config.epochs,
+        "batch": config.data.batch_size,
+        "input": config.data.input_size,
+        "normalization": config.data.normalization,
+        "test": config.test,
+    }
+
+
+@pytest.mark.parametrize("row", STUDY)
+def test_a_study_experiment_has_the_values_of_the_study(row: str) -> None:
+    config = config_of("train", f"experiment=study/{row}")
+    assert study_values(config) == STUDY[row]
+    # what the study did without
+    assert config.optim.weight_decay == 0
+    assert config.optim.clip_norm is None
+    assert config.label_smoothing == 0
+    assert config.ema_decay is None
+    assert config.early_stopping.patience is None
+    assert not getattr(config.model, "pretrained", False)
+    assert getattr(config.model, "dropout", 0.5) == 0.5
+
+
+def test_every_row_of_the_study_has_an_experiment() -> None:
+    assert {name for name in options("experiment") if name.startswith("study/")} == {f"study/{row}" for row in STUDY}
+
+
+def test_an_experiment_gives_way_to_the_command_line() -> None:
+    config = config_of("train", "experiment=study/vgg16_adam", "model=mycnn", "epochs=2")
+    assert (config.model.name, config.optim.name, config.epochs) == ("mycnn", "adam", 2)
+
+
+@pytest.mark.parametrize("group", [*GROUPS, "experiment"])
+def test_the_defaults_list_names_the_options_that_there_are(group: str) -> None:
+    lines = (CONFIG_DIR / "train.yaml").read_text(encoding="utf-8").splitlines()
+    (line,) = [line for line in lines if line.strip().startswith(f"- {group}:")]
+    assert sorted(line.partition("#")[2].strip().split(" | ")) == options(group)
+
+
+COMMAND_FILES = [CONFIG_DIR / f"{command}.yaml" for command in schema.SCHEMAS]
+OPTION_FILES = [path for group in GROUPS for path in group_files(group)]
+VALUE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<value>[^#]*)(#(?P<comment>.*))?")
+
+
+def documented_values(path: Path) -> list[tuple[str, str, str]]:
+    """Key from the file's top, value and comment of each line that sets a value of maskcls's own."""
+    found = []
+    parent = ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not (match := VALUE.fullmatch(line)):
+            continue
+        key = f"{parent}.{match['key']}" if match["indent"] else match["key"]
+        value, comment = match["value"].strip(), (match["comment"] or "").strip()
+        if not match["indent"]:
+            parent = match["key"]
+        if value and parent != "hydra":
+            found.append((key, value, comment))
+    return found
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(CONFIG_DIR).as_posix()
+
+
+LINES = [
+    pytest.param(path, *line, id=f"{name_of(path)}-{line[0]}")
+    for path in COMMAND_FILES + OPTION_FILES
+    for line in documented_values(path)
+    if line[0] != "name"
+]
+
+
+def annotation_of(path: Path, key: str) -> Any:
+    """The schema's annotation of a key of a file."""
+    if path in COMMAND_FILES:
+        schemas = [schema.SCHEMAS[path.stem]]
+    elif path.stem == "base":
+        schemas = [schema.DataConfig]
+    else:
+        union = typing.get_type_hints(schema.TrainConfig)[path.parent.name]
+        schemas = [option for option in typing.get_args(union) if path.stem in literal_names(option)]
+    annotation: Any = schemas[0]
+    for name in key.split("."):
+        annotation = typing.get_type_hints(annotation, include_extras=True)[name]
+    # X of X | None
+    return (
+        annotation
+        if typing.get_origin(annotation) in (Annotated, Literal)
+        else (*typing.get_args(annotation), annotation)[0]
+    )
+
+
+def test_the_values_and_comments_of_a_file_are_found() -> None:
+    assert ("lr", "0.01", "(float, > 0) learning rate") in documented_values(CONFIG_DIR / "optim" / "sgd.yaml")
+    assert len(LINES) > 50
+
+
+@pytest.mark.parametrize(("path", "key", "value", "comment"), LINES)
+def test_every_value_is_explained(path: Path, key: str, value: str, comment: str) -> None:
+    assert len(comment) > 5
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG_DIR.rglob("*.yaml")), ids=name_of)
+def test_every_file_says_what_it_is(path: Path) -> None:
+    first, second = path.read_text(encoding="utf-8").splitlines()[:2]
+    assert (second if first.startswith("# @package") else first).startswith("# ")
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "comment"),
+    [
+        pytest.param(path, key, comment, id=f"{name_of(path)}-{key}")
+        for path, key, _, comment in (line.values for line in LINES)
+        if re.match(r"\((int|float)\b", comment)
+    ],
+)
+def test_an_explained_range_is_that_of_the_schema(path: Path, key: str, comment: str) -> None:
+    kind, limits = typing.get_args(annotation_of(path, key))
+    explained = re.match(r"\((int|float)([^)]*)\)", comment)
+    assert explained[1] == kind.__name__
+    numbers = [float(number) for number in re.findall(r"[\d.]+", explained[2])]
+    if numbers and isinstance(limits, Range):
+        assert numbers == [bound for bound in (limits.low, limits.high) if bound != float("inf")]
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "comment"),
+    [
+        pytest.param(path, key, comment, id=f"{name_of(path)}-{key}")
+        for path, key, _, comment in (line.values for line in LINES)
+        if typing.get_origin(annotation_of(path, key)) is Literal
+    ],
+)
+def test_a_list_of_names_is_explained_in_full(path: Path, key: str, comment: str) -> None:
+    names = typing.get_args(annotation_of(path, key))
+    assert [name for name in names if not re.search(rf"\b{name}\b", comment)] == []

@@ -1,0 +1,198 @@
+"""The run directory: claimed once, written whole, read back."""
+
+import csv
+import json
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+from configuration import config_of
+
+import maskcls
+from maskcls.config import parse
+from maskcls.errors import UserError
+from maskcls.run import Run, claim_directory, find_checkpoint, read_run, replaced_atomically, write_json
+
+ROW = {"epoch": 1, "val_accuracy": 0.5}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.start(tmp_path / "run", "train", config_of("train", "data=synthetic"), ["data=synthetic"])
+
+
+def test_two_claims_of_a_name_get_two_folders(tmp_path: Path) -> None:
+    wanted = tmp_path / "outputs" / "today" / "12-00-00"
+    assert [claim_directory(wanted, rename=True) for _ in range(3)] == [
+        wanted,
+        wanted.with_name("12-00-00_2"),
+        wanted.with_name("12-00-00_3"),
+    ]
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_claims_of_a_name_at_the_same_time_get_a_folder_each(tmp_path: Path, attempt: int) -> None:
+    together = threading.Barrier(8)
+
+    def claim(_: int) -> Path:
+        together.wait()
+        return claim_directory(tmp_path / "outputs" / "12-00-00", rename=True)
+
+    with ThreadPoolExecutor(8) as pool:
+        claimed = list(pool.map(claim, range(8)))
+    assert len(set(claimed)) == 8
+    assert all(folder.is_dir() for folder in claimed)
+
+
+def test_a_claimed_folder_is_absolute() -> None:
+    assert claim_directory(Path("run"), rename=False) == Path.cwd() / "run"
+    assert claim_directory(Path("run"), rename=False) == Path.cwd() / "run"
+
+
+def test_a_named_folder_that_is_empty_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    assert claim_directory(tmp_path / "mine", rename=False) == tmp_path / "mine"
+
+
+@pytest.mark.parametrize("kind", ["folder that holds something", "file"])
+def test_a_named_folder_that_is_not_free_is_refused(tmp_path: Path, kind: str) -> None:
+    wanted = tmp_path / "mine"
+    if kind == "file":
+        wanted.touch()
+    else:
+        (wanted / "old").mkdir(parents=True)
+    with pytest.raises(UserError, match=rf"^{re.escape(str(wanted))}: exists and is not an empty folder; name another"):
+        claim_directory(wanted, rename=False)
+    assert wanted.exists()
+
+
+@pytest.mark.parametrize("rename", [True, False])
+@pytest.mark.parametrize("parent", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path, parent: str, rename: bool) -> None:
+    (tmp_path / "file").touch()
+    wanted = tmp_path / parent / "run"
+    with pytest.raises(UserError, match=rf"^{re.escape(str(wanted))}: cannot make this folder: "):
+        claim_directory(wanted, rename=rename)
+
+
+def test_a_file_is_replaced_when_the_block_ends_well() -> None:
+    path = Path("file")
+    path.write_text("old")
+    with replaced_atomically(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(Path().iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_file_stays_as_it_was_when_writing_fails(failure: BaseException) -> None:
+    path = Path("file")
+    path.write_text("old")
+
+    def write() -> None:
+        with replaced_atomically(path) as temporary:
+            temporary.write_text("half of the n")
+            raise failure
+
+    with pytest.raises(type(failure)):
+        write()
+    assert path.read_text() == "old"
+    assert list(Path().iterdir()) == [path]
+
+
+def test_json_is_written_as_people_read_it(tmp_path: Path) -> None:
+    write_json(tmp_path / "file.json", {"class": "마스크"})
+    assert (tmp_path / "file.json").read_text(encoding="utf-8") == '{\n  "class": "마스크"\n}\n'
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[1]", '"text"'])
+def test_a_run_json_that_cannot_be_read_is_empty(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    assert read_run(tmp_path) == {}
+
+
+def test_a_run_json_is_read_back(tmp_path: Path) -> None:
+    write_json(tmp_path / "run.json", {"status": "finished"})
+    assert read_run(tmp_path) == {"status": "finished"}
+
+
+@pytest.mark.parametrize("named", ["run", "run/checkpoints/best.pt"])
+def test_a_checkpoint_is_found_by_its_name_or_its_run(tmp_path: Path, named: str) -> None:
+    best = tmp_path / "run" / "checkpoints" / "best.pt"
+    best.parent.mkdir(parents=True)
+    best.touch()
+    assert find_checkpoint(tmp_path / named) == best
+
+
+def test_a_checkpoint_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^ckpt=.*/best\.pt: no such file; a run writes RUN/checkpoints/best\.pt and"):
+        find_checkpoint(tmp_path / "best.pt")
+    with pytest.raises(UserError, match=r"^ckpt=.*: no checkpoints/best\.pt in this folder; expected a file, or a run"):
+        find_checkpoint(tmp_path)
+
+
+def test_a_run_starts_with_its_configuration_and_record(run: Run) -> None:
+    config = config_of("train", "data=synthetic")
+    assert sorted(path.name for path in run.directory.iterdir()) == ["config.yaml", "run.json"]
+    written = yaml.safe_load((run.directory / "config.yaml").read_text(encoding="utf-8"))
+    assert parse("train", written) == config
+    record = read_run(run.directory)
+    assert record["status"] == "running"
+    assert record["command"] == "maskcls-train"
+    assert record["overrides"] == ["data=synthetic"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", record["started"])
+    assert record["versions"]["maskcls"] == maskcls.__version__
+    assert set(record["versions"]) >= {"python", "torch", "torchvision", "opencv-python", "numpy", "hydra-core"}
+    assert record["git_commit"] is None or re.fullmatch(r"[0-9a-f]{40}(\+changes)?", record["git_commit"])
+    assert record["seconds"] == {}
+    assert "exit_status" not in record
+
+
+def test_a_configuration_keeps_its_letters(tmp_path: Path) -> None:
+    config = config_of("train", "data=folder", "data.root=얼굴 #1")
+    text = (Run.start(tmp_path / "run", "train", config, []).directory / "config.yaml").read_text(encoding="utf-8")
+    assert "얼굴" in text
+    assert parse("train", yaml.safe_load(text)) == config
+
+
+def test_phases_add_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([10.0, 12.5, 20.0, 21.0, 30.0, 30.25])
+    monkeypatch.setattr("maskcls.run.time.perf_counter", lambda: next(clock))
+    for name in ("train", "validate", "train"):
+        with run.phase(name):
+            pass
+    assert run.record["seconds"] == {"train": 2.75, "validate": 1.0}
+
+
+def test_a_phase_that_fails_is_counted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([10.0, 12.5])
+    monkeypatch.setattr("maskcls.run.time.perf_counter", lambda: next(clock))
+    with pytest.raises(ValueError, match="stop"), run.phase("train"):
+        raise ValueError("stop")
+    assert run.record["seconds"] == {"train": 2.5}
+
+
+def test_epochs_are_appended_below_one_header(run: Run) -> None:
+    run.add_epoch(ROW)
+    run.add_epoch({**ROW, "epoch": 2})
+    assert (run.directory / "metrics.csv").read_bytes() == b"epoch,val_accuracy\r\n1,0.5\r\n2,0.5\r\n"
+    with (run.directory / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_status", "error"),
+    [("finished", 0, None), ("failed", 3, "the loss is nan"), ("interrupted", 130, "interrupted")],
+)
+def test_a_run_ends_with_its_status(run: Run, status: str, exit_status: int, error: str | None) -> None:
+    run.record["best"] = ROW
+    run.finish(status, exit_status, error)
+    record = json.loads((run.directory / "run.json").read_text(encoding="utf-8"))
+    assert (record["status"], record["exit_status"], record.get("error")) == (status, exit_status, error)
+    assert record["best"] == ROW
+    assert 0 <= record["seconds"]["total"] < 60
