@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import json
 import logging
 import re
 import subprocess
@@ -139,7 +138,10 @@ EXPERIMENTS = "demo, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, 
         ("epochs=1.5", "epochs=1.5: expected a whole number, at least 1"),
         ("plots=1", "plots=1: expected true or false"),
         ("device=gpu", "device=gpu: expected auto, cpu, cuda, cuda:N or mps"),
-        ("precision=fp16", "precision=fp16: expected one of auto, float32, bfloat16, float16; did you mean 'float16'?"),
+        (
+            "precision=flot16",
+            "precision=flot16: expected one of auto, float32, bfloat16, float16; did you mean 'float16'?",
+        ),
         ("model.name=[1,2]", "model.name=[1, 2]: expected one of resnet18, vgg16, mycnn"),
         ("early_stopping=3", "early_stopping=3: 'early_stopping' is a group of keys, not a value"),
         (
@@ -307,10 +309,10 @@ def test_torch_is_not_imported_before_the_command_line_is_known_to_be_good(tmp_p
 import sys
 from maskcls import cli
 calls = [
-    ("train", "--help"), ("train", "--version"), ("train", "--cfg", "job"), ("train", "epohcs=3"), ("train", "epochs=0"),
-    ("train", "data.root=nowhere"), ("train", "-m", "model=mycnn,vgg61"), ("train", "-sc", "install=bash"),
-    ("train", "data=synthetic", "hydra.run.dir={tmp_path}"), ("eval", "ckpt=nowhere.pt"),
-    ("predict", "ckpt={tmp_path}/best.pt", "source=nowhere"),
+    ("train", "--help"), ("train", "--version"), ("train", "--cfg", "job"), ("train", "epohcs=3"),
+    ("train", "epochs=0"), ("train", "data.root=nowhere"), ("train", "-m", "model=mycnn,vgg61"),
+    ("train", "-sc", "install=bash"), ("train", "data=synthetic", "hydra.run.dir={tmp_path}"),
+    ("eval", "ckpt=nowhere.pt"), ("predict", "ckpt={tmp_path}/best.pt", "source=nowhere"),
 ]
 for name, *arguments in calls:
     status = cli.main(name, arguments)
@@ -754,9 +756,9 @@ def test_a_sweeps_directories_are_named_after_what_varies(command: Command, job:
     names = jobs_of(sweep)
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in names)
     assert names == [
-        "0_data.cache_dir---------1-_optim.lr-0.1",
+        "0_data.cache_dir------1-_optim.lr-0.1",
         "1_data.cache_dir--b-c-_optim.lr-0.1",
-        "2_data.cache_dir---------1-_optim.lr-0.001",
+        "2_data.cache_dir------1-_optim.lr-0.001",
         "3_data.cache_dir--b-c-_optim.lr-0.001",
     ]
     config = parse("train", yaml.safe_load((sweep / names[3] / "config.yaml").read_text(encoding="utf-8")))
@@ -852,7 +854,7 @@ def test_a_sweep_survives_a_leaderboard_that_cannot_be_written(
     [
         (0, "", "0"),
         (3, "model=mycnn,optim.lr=0.1", "3_model-mycnn_optim.lr-0.1"),
-        (1, "data.root='/얼굴/a b'", "1_data.root-----a-b"),
+        (1, "data.root='/얼굴/a b'", "1_data.root------a-b"),
         (12, "x=" + "a" * 200, "12_x-" + "a" * 95),
     ],
 )

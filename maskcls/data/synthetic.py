@@ -405,5 +405,5 @@ def write_dataset(root: Path, seed: int, counts: dict[str, int], progress: bool 
             jobs += [(split, label, number) for number in range((count + 1 - label) // 2)]
     with ThreadPoolExecutor(THREADS) as pool:
         written = pool.map(lambda job: write_image(root, seed, *job), jobs)
-        for _ in tqdm(written, "drawing faces", len(jobs), disable=not progress, unit="image"):
+        for _ in tqdm(written, "drawing faces", len(jobs), disable=None if progress else True, unit="image"):
             pass
