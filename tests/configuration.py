@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from maskcls.cli import check, read_arguments
+from maskcls.command_line import check, read_arguments
 from maskcls.run import Run
 
 

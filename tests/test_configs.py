@@ -13,7 +13,7 @@ from configuration import config_of
 from omegaconf import OmegaConf
 
 from maskcls import config as schema
-from maskcls.cli import CONFIG_DIR
+from maskcls.command_line import CONFIG_DIR
 from maskcls.config import Range
 
 GROUPS = ("model", "optim", "schedule", "data", "augment")
