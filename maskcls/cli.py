@@ -36,7 +36,7 @@ from maskcls.command_line import (
     quote,
     read_arguments,
 )
-from maskcls.config import PredictConfig, TrainConfig, parse
+from maskcls.config import EvalConfig, PredictConfig, TrainConfig, parse
 from maskcls.data.index import find_images
 from maskcls.data.sources import require_dataset
 from maskcls.errors import MachineError, MaskclsError, UserError
@@ -99,6 +99,8 @@ def require_files(config: Any) -> None:
             find_checkpoint(config.ckpt)
         if isinstance(config, PredictConfig):
             find_images(config.source)
+        if isinstance(config, EvalConfig) and config.data.root is not None and not config.data.root.is_dir():
+            raise UserError(f"data.root={config.data.root}: no such folder")
     except OSError as error:  # no permission, or a name that is too long
         raise UserError(f"{error.filename}: {error.strerror}") from None
 
@@ -191,7 +193,7 @@ def _job(command: str, config: DictConfig, module: str, function: str) -> float 
     except Exception as error:
         _fail(run, command, error)
     finally:
-        if is_sweep:
+        if is_sweep and command == "train":
             from maskcls.reporting.leaderboard import write_leaderboard
 
             with contextlib.suppress(OSError):  # the disk is full, as the job has said
@@ -204,6 +206,11 @@ def _fail(run: Run, command: str, error: Exception) -> None:
     message, status = one_line(error), 1
     if isinstance(error, MaskclsError):
         status = error.exit_status
+    elif type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        message, status = (
+            f"{message}; a smaller data.batch_size or data.input_size needs less",
+            MachineError.exit_status,
+        )
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
         message, status = f"{error.strerror}: {error.filename or run.directory}", MachineError.exit_status
     else:
@@ -218,8 +225,11 @@ class ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
-        tqdm.write(record.getMessage(), file=stream)
-        stream.flush()
+        encoding = stream.encoding or "utf-8"
+        text = record.getMessage().encode(encoding, "backslashreplace").decode(encoding)
+        with contextlib.suppress(OSError):  # a console that goes away does not end a training
+            tqdm.write(text, file=stream)
+            stream.flush()
 
 
 def _slug(number: int, overrides: str) -> str:

@@ -61,7 +61,7 @@ class CommandLine(NamedTuple):
     def shows_only(self) -> bool:
         """Whether Hydra is asked to print something rather than to run."""
         return self.completes_shell or self.has(
-            *("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--resolve", "--package", "-p")
+            *("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--resolve")
         )
 
     @property
@@ -151,6 +151,8 @@ def check(command: str, line: CommandLine, partial: bool = False) -> list[Job]:
                 raise UserError(f"{override.input_line}: leave this key alone, -m makes a sweep")
         for texts in _expand(overrides) if line.is_sweep else [line.overrides]:
             composed = _compose(command, line, texts)
+            if composed.hydra.job.chdir:
+                raise UserError("hydra.job.chdir=true: not supported, relative paths would change their meaning")
             jobs.append(Job(composed, parse(command, plain(composed, partial))))
     for override in overrides:
         if override.is_interval_sweep() and jobs[0].composed.hydra.sweeper._target_.endswith(".BasicSweeper"):

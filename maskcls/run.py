@@ -64,7 +64,9 @@ def replaced_atomically(path: Path) -> Iterator[Path]:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write ``content`` to ``path``, atomically."""
     with replaced_atomically(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        # bytes of a file's name that are not UTF-8 become JSON's own escapes
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_run(directory: Path) -> dict[str, Any]:
@@ -107,10 +109,16 @@ class Run:
 
     @classmethod
     def start(cls, directory: Path, command: str, config: Any, overrides: list[str]) -> "Run":
-        """Write ``config.yaml`` and the first ``run.json``."""
+        """Write ``config.yaml`` and the first ``run.json``.
+
+        Raises:
+            UserError: where the directory holds a run already.
+        """
         import yaml
 
         directory.mkdir(parents=True, exist_ok=True)
+        if (directory / "run.json").exists():
+            raise UserError(f"{directory}: holds a run already, and would be overwritten")
         with replaced_atomically(directory / "config.yaml") as temporary:
             text = yaml.safe_dump(as_dictionary(config), sort_keys=False, allow_unicode=True)
             temporary.write_text(text, encoding="utf-8")

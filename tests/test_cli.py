@@ -1,4 +1,4 @@
-"""The command line: what it takes, what it refuses in one line, and how a job's end becomes an exit status."""
+"""The console commands: what they refuse in one line, what they show, and how a job's end becomes an exit status."""
 
 import csv
 import errno
@@ -15,11 +15,10 @@ import pytest
 import yaml
 from configuration import config_of
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import maskcls
 from maskcls import cli
-from maskcls.cli import CommandLine, read_arguments
+from maskcls.command_line import CONFIG_DIR
 from maskcls.config import TrainConfig, parse
 from maskcls.errors import TrainingError, UserError
 from maskcls.run import Run, read_run
@@ -124,25 +123,17 @@ EXPERIMENTS = "demo, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, 
         ),
         ("+optim.lrr=1", f"optim.lrr is not a key of optim=sgd: allowed are {SGD_KEYS}; did you mean 'lr'?"),
         ("++optim.lrr=1", f"optim.lrr is not a key of optim=sgd: allowed are {SGD_KEYS}; did you mean 'lr'?"),
-        ("+wings=2", f"wings is not a key: allowed are {TOP_KEYS}"),
         ("+optim.lr=1", "+optim.lr=1: the key is there already, write it without the '+'"),
-        ("+model=mycnn", "+model=mycnn: the key is there already, write it without the '+'"),
         ("~optim.lr", "optim.lr is missing from the configuration"),
         # values
         ("optim.lr=abc", "optim.lr=abc: expected a number, above 0"),
-        ("optim.lr=[1,2]", "optim.lr=[1, 2]: expected a number, above 0"),
         ("optim.lr=-1", "optim.lr=-1: expected a number, above 0"),
-        ("optim.lr=nan", "optim.lr=nan: expected a number, above 0"),
-        ("epochs=0", "epochs=0: expected a whole number, at least 1"),
         ("epochs=", "epochs=: expected a whole number, at least 1"),
-        ("epochs=1.5", "epochs=1.5: expected a whole number, at least 1"),
-        ("plots=1", "plots=1: expected true or false"),
         ("device=gpu", "device=gpu: expected auto, cpu, cuda, cuda:N or mps"),
         (
             "precision=flot16",
             "precision=flot16: expected one of auto, float32, bfloat16, float16; did you mean 'float16'?",
         ),
-        ("model.name=[1,2]", "model.name=[1, 2]: expected one of resnet18, vgg16, mycnn"),
         ("early_stopping=3", "early_stopping=3: 'early_stopping' is a group of keys, not a value"),
         (
             "optim.nesterov=true optim.momentum=0",
@@ -151,32 +142,24 @@ EXPERIMENTS = "demo, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, 
         # options
         ("model=resnet81", "model=resnet81: expected one of mycnn, resnet18, vgg16; did you mean 'resnet18'?"),
         ("model=18", "model=18: expected one of mycnn, resnet18, vgg16"),
-        ("model=null", "model=null: expected one of mycnn, resnet18, vgg16"),
         ("data=base", "data.name=null: expected one of folder, facemask12k, synthetic"),
         ("experiment=demoo", f"experiment=demoo: expected one of {EXPERIMENTS}; did you mean 'demo'?"),
-        ("experiment=study", f"experiment=study: expected one of {EXPERIMENTS}"),
         ("experiment=null", f"experiment=null: expected one of {EXPERIMENTS}"),
         # grammar
         ("optim.lr", "cannot read 'optim.lr': expected key=value (an '=' is missing); quote special characters"),
         ("epochs=a=b", "cannot read 'epochs=a=b': expected key=value; quote special characters"),
         ("--lr 0.1", "--lr is not an option: values are set as key=value, without dashes; did you mean lr=...?"),
-        ("--lr=0.1", "--lr=0.1 is not an option: values are set as key=value, without dashes; did you mean lr=...?"),
-        ("-x", "-x is not an option: values are set as key=value, without dashes; did you mean x=...?"),
         (
             "--config-name eval",
             "--config-name is not an option: values are set as key=value, without dashes; did you mean '--config-dir'?",
         ),
-        ("--cfg", "--cfg=: expected job, hydra, all"),
         ("--cfg jobs", "--cfg=jobs: expected job, hydra, all"),
-        ("--info=jobs", "--info=jobs: expected all, config, defaults, defaults-tree, plugins, searchpath"),
         ("--multirun=3", "--multirun=3: --multirun takes no value"),
-        ("--config-dir", "--config-dir=: expected a value"),
         ("--config-dir missing", "--config-dir missing: no such folder"),
         ("--resolve", "The --resolve flag can only be used in conjunction with --cfg or --help"),
         ("--run -m", "Only one of --run, --multirun, --cfg, --info and --shell_completion can be specified"),
         # sweeps
         ("model=mycnn,vgg16", "model=mycnn,vgg16: several values are a sweep, which needs -m"),
-        ("epochs=range(1,3)", "epochs=range(1,3): several values are a sweep, which needs -m"),
         ("-m optim.lr=0.1,-3", "optim.lr=-3: expected a number, above 0"),
         ("-m model=mycnn,vgg61", "model=vgg61: expected one of mycnn, resnet18, vgg16; did you mean 'vgg16'?"),
         ("-m model=glob(x*)", "model=glob(x*): this gives no value"),
@@ -193,12 +176,9 @@ EXPERIMENTS = "demo, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, 
         ("epochs=${nope}", "epochs: Interpolation key 'nope' not found"),
         ("data.root=${nope}", "data.root: Interpolation key 'nope' not found"),
         ("hydra.run.dir=${nope}", "hydra.run.dir: Interpolation key 'nope' not found"),
-        ("seed=${seed}", "seed: Recursive interpolation detected"),
         # folders
         ("data=folder", "data.root is missing: give it as data.root=PATH"),
-        ("data.root=", "data.root=: expected a path"),
         ("hydra.run.dir=", "hydra.run.dir=: expected a path"),
-        ("-m hydra.sweep.dir=", "hydra.sweep.dir=: expected a path"),
         (
             "data=folder data.root=faces",
             "data.root={working}/faces: no such folder; data.root=FOLDER names a folder of class folders, "
@@ -327,80 +307,6 @@ for name, *arguments in calls:
 
 
 # --- paths as typed ---
-
-NAMES = [
-    "epoch=03-acc=0.98.pt",
-    "two words.pt",
-    "[1](2){3}.pt",
-    "{a: b}",
-    "it's.pt",
-    'say "hi".pt',
-    "one,two.pt",
-    "#1 & co.pt",
-    "얼굴/사진.pt",
-    "é.pt",
-    "C:\\runs\\best.pt",
-    "ends in\\",
-    "back\\'slash.pt",
-    "two\\\\'.pt",
-    "null.pt",
-    "0",
-    "100%.pt",
-    "$HOME.pt",
-    "choice(a).pt",
-    "tab\there",
-]
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("key", ["ckpt", "source", "data.root", "data.cache_dir", "hydra.run.dir", "+data.root"])
-def test_hydra_reads_a_path_as_it_was_typed(key: str, name: str) -> None:
-    (override,) = OverridesParser.create().parse_overrides(read_arguments([f"{key}={name}"]).overrides)
-    assert override.value() == name
-    assert override.get_key_element() == key
-    assert not override.is_sweep_override()
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if "," not in name])
-def test_a_comma_separates_paths_in_a_sweep(name: str) -> None:
-    (override,) = OverridesParser.create().parse_overrides(read_arguments(["-m", f"ckpt={name},{name}"]).overrides)
-    assert [value.text for value in override.sweep_iterator()] == [name, name]
-
-
-def test_hydras_own_folder_is_one_path_even_in_a_sweep() -> None:
-    assert read_arguments(["-m", "hydra.sweep.dir=a,b"]).overrides == ["hydra.sweep.dir='a,b'"]
-
-
-@pytest.mark.parametrize(
-    "override", ["ckpt='a=b.pt'", 'ckpt="a=b.pt"', "data.root=null", "model=mycnn", "optim.lr=0.1", "ckpt", "~ckpt"]
-)
-def test_what_needs_no_quotes_is_left_alone(override: str) -> None:
-    assert read_arguments([override]).overrides == [override]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_path_reaches_the_configuration_as_it_was_typed(name: str) -> None:
-    config = config_of("predict", f"ckpt={name}", f"source={name}")
-    assert config.ckpt == Path.cwd() / name
-    assert config.source == name
-
-
-def test_a_path_may_start_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert config_of("eval", "ckpt=~/a=b.pt", "data.root=~").data.root == tmp_path
-    assert config_of("eval", "ckpt=~/a=b.pt").ckpt == tmp_path / "a=b.pt"
-
-
-def test_a_path_may_name_an_environment_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FACES", str(tmp_path))
-    assert config_of("train", "data.root=${oc.env:FACES}/a b").data.root == tmp_path / "a b"
-
-
-def test_the_data_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MASKCLS_DATA", str(tmp_path / "a=b, c"))
-    assert config_of("train").data.root == tmp_path / "a=b, c"
-
-
 @pytest.mark.parametrize("sweep", [False, True])
 def test_files_of_any_name_are_found(command: Command, job: Callable[..., None], tmp_path: Path, sweep: bool) -> None:
     configs = []
@@ -428,29 +334,9 @@ def test_a_run_directory_may_have_any_name(command: Command, job: Callable[..., 
 # --- Hydra's flags ---
 
 
-def test_flags_stand_anywhere() -> None:
-    assert read_arguments(["a=1", "-m", "b=2", "--config-dir", "mine", "c=3", "--cfg=job"]) == CommandLine(
-        ["-m", "--config-dir", "mine", "--cfg", "job"], ["a=1", "b=2", "c=3"]
-    )
-
-
-@pytest.mark.parametrize(
-    ("typed", "flags", "overrides"),
-    [
-        (["--info"], ["--info", "all"], []),
-        (["--info", "model=mycnn"], ["--info", "all"], ["model=mycnn"]),
-        (["-i", "searchpath", "model=mycnn"], ["-i", "searchpath"], ["model=mycnn"]),
-        (["--info=defaults"], ["--info", "defaults"], []),
-    ],
-)
-def test_the_value_of_info_may_be_left_out(typed: list[str], flags: list[str], overrides: list[str]) -> None:
-    assert read_arguments(typed) == CommandLine(flags, overrides)
-
-
 @pytest.mark.parametrize("name", ["train", "eval", "predict"])
-@pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help_shows_the_command_its_options_and_its_keys(command: Command, name: str, flag: str) -> None:
-    result = command(name, flag)
+def test_help_shows_the_command_its_options_and_its_keys(command: Command, name: str) -> None:
+    result = command(name, "--help")
     assert (result.status, result.err) == (0, "")
     assert result.out.startswith(f"maskcls-{name} ")
     assert "\ndevice: auto\n" in result.out
@@ -461,9 +347,8 @@ def test_help_shows_the_command_its_options_and_its_keys(command: Command, name:
     assert list(Path().iterdir()) == []
 
 
-@pytest.mark.parametrize("flags", [["--cfg", "job"], ["--cfg=job"], ["-c", "job"]])
-def test_cfg_shows_the_configuration(command: Command, flags: list[str]) -> None:
-    result = command("train", "model=mycnn", *flags, "epochs=3")
+def test_cfg_shows_the_configuration(command: Command) -> None:
+    result = command("train", "model=mycnn", "--cfg=job", "epochs=3")
     assert (result.status, result.err) == (0, "")
     shown = yaml.safe_load(result.out)
     assert (shown["model"]["name"], shown["epochs"]) == ("mycnn", 3)
@@ -487,6 +372,12 @@ def test_cfg_shows_mandatory_keys_as_missing(command: Command) -> None:
     assert (result.status, yaml.safe_load(result.out)["source"]) == (0, "???")
 
 
+def test_package_alone_shows_nothing_and_runs(command: Command, job: Callable[..., None]) -> None:
+    job(failing(TrainingError("the loss is nan")))
+    assert command("train", SYNTHETIC, "--package", "optim").status == 3
+    assert read_run(only_run())["exit_status"] == 3
+
+
 def test_cfg_refuses_a_wrong_value(command: Command) -> None:
     assert_refused(
         command("train", "--cfg", "job", "epochs=0"),
@@ -502,7 +393,7 @@ def test_version(command: Command, arguments: list[str]) -> None:
 def test_info_shows_where_files_are_searched(command: Command) -> None:
     result = command("train", "--info", "searchpath", "model=mycnn")
     assert (result.status, result.err) == (0, "")
-    assert f"file://{cli.CONFIG_DIR}" in result.out
+    assert f"file://{CONFIG_DIR}" in result.out
 
 
 def test_the_shell_gets_a_completion_script(command: Command) -> None:
@@ -526,14 +417,10 @@ def own_experiments(tmp_path: Path) -> Path:
     return folder.parent
 
 
-@pytest.mark.parametrize("relative", [False, True])
-def test_a_users_own_experiment_is_taken(
-    command: Command, job: Callable[..., None], own_experiments: Path, relative: bool
-) -> None:
+def test_a_users_own_experiment_is_taken(command: Command, job: Callable[..., None], own_experiments: Path) -> None:
     configs: list[TrainConfig] = []
     job(lambda config, run: configs.append(config))
-    folder = "../my configs" if relative else str(own_experiments)
-    assert command("train", SYNTHETIC, "--config-dir", folder, "experiment=mine").status == 0
+    assert command("train", SYNTHETIC, "--config-dir", "../my configs", "experiment=mine").status == 0
     assert [(config.model.name, config.epochs) for config in configs] == [("mycnn", 3)]
 
 
@@ -587,15 +474,6 @@ def test_a_finished_job(command: Command, job: Callable[..., None]) -> None:
     )
 
 
-def test_runs_of_the_same_second_get_a_directory_each(
-    command: Command, job: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job(nothing)
-    for _ in range(2):
-        assert command("train", SYNTHETIC).status == 0
-    assert len(list(Path("outputs").glob("*/*/run.json"))) == 2
-
-
 def test_wrong_input_found_by_the_job_leaves_nothing(command: Command, job: Callable[..., None]) -> None:
     job(failing(UserError("data.root=/faces: no images")))
     assert_refused(command("train", SYNTHETIC), "maskcls-train: data.root=/faces: no images")
@@ -606,7 +484,7 @@ def test_wrong_input_leaves_the_folders_that_were_there(
 ) -> None:
     job(failing(UserError("no images")))
     (tmp_path / "results" / "mine").mkdir(parents=True)
-    for name in ("mine", "new", "new/er"):
+    for name in ("mine", "new/er"):
         assert command("train", SYNTHETIC, f"hydra.run.dir={tmp_path}/results/{name}").status == 2
         assert list((tmp_path / "results").rglob("*")) == [tmp_path / "results" / "mine"]
 
@@ -642,9 +520,7 @@ def os_error(number: int, filename: str | None = None) -> OSError:
     [
         (TrainingError("the loss is nan"), 3, "the loss is nan"),
         (os_error(errno.ENOSPC, "/disk/best.pt"), 5, "the system's words: /disk/best.pt"),
-        (os_error(errno.ENOSPC), 5, "the system's words: {directory}"),
-        (os_error(errno.EDQUOT, "/disk/best.pt"), 5, "the system's words: /disk/best.pt"),
-        (os_error(errno.EIO, "/disk/best.pt"), 5, "the system's words: /disk/best.pt"),
+        (os_error(errno.EIO), 5, "the system's words: {directory}"),
     ],
 )
 def test_a_failed_job_keeps_its_directory(
@@ -681,7 +557,6 @@ def test_a_disk_too_full_for_the_record_is_the_machines_failure(
             FileNotFoundError(errno.ENOENT, "No such file", "/gone"),
             "FileNotFoundError: [Errno 2] No such file: '/gone'",
         ),
-        (AssertionError(), "AssertionError: "),
     ],
 )
 def test_a_defect_is_one_line_on_the_screen_and_a_traceback_in_the_log(
@@ -749,26 +624,15 @@ def jobs_of(sweep: Path) -> list[str]:
 
 def test_a_sweeps_directories_are_named_after_what_varies(command: Command, job: Callable[..., None]) -> None:
     job(nothing)
-    arguments = ["model=mycnn", "-m", "optim.lr=0.1,1e-3", SYNTHETIC, "seed=4", "data.cache_dir=얼굴 #1,b c"]
+    arguments = ["model=mycnn", "-m", SYNTHETIC, "optim.lr=0.01", "data.cache_dir=얼굴 #1,b c"]
     assert command("train", *arguments).status == 0
     (sweep,) = Path("multirun").glob("*/*")
     assert re.fullmatch(r"multirun/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d", sweep.as_posix())
     names = jobs_of(sweep)
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in names)
-    assert names == [
-        "0_data.cache_dir------1-_optim.lr-0.1",
-        "1_data.cache_dir--b-c-_optim.lr-0.1",
-        "2_data.cache_dir------1-_optim.lr-0.001",
-        "3_data.cache_dir--b-c-_optim.lr-0.001",
-    ]
-    config = parse("train", yaml.safe_load((sweep / names[3] / "config.yaml").read_text(encoding="utf-8")))
-    assert (config.optim.lr, config.seed, config.data.cache_dir) == (0.001, 4, Path.cwd() / "b c")
-
-
-def test_a_sweep_of_one_job_has_a_directory_for_it(command: Command, job: Callable[..., None]) -> None:
-    job(nothing)
-    assert command("train", SYNTHETIC, "-m", "hydra.sweep.dir=sweep").status == 0
-    assert jobs_of(Path("sweep")) == ["0"]
+    assert names == ["0_data.cache_dir------1", "1_data.cache_dir--b-c"]
+    config = parse("train", yaml.safe_load((sweep / names[1] / "config.yaml").read_text(encoding="utf-8")))
+    assert (config.model.name, config.data.cache_dir) == ("mycnn", Path.cwd() / "b c")
 
 
 def test_a_sweep_may_be_written_as_a_range_or_a_pattern(command: Command, job: Callable[..., None]) -> None:
@@ -838,15 +702,16 @@ def test_an_interrupted_sweep_ends_there(command: Command, job: Callable[..., No
     ]
 
 
-def test_a_sweep_survives_a_leaderboard_that_cannot_be_written(
+def test_a_sweep_of_one_job_survives_a_leaderboard_that_cannot_be_written(
     command: Command, job: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job(failing(os_error(errno.ENOSPC, "/disk/best.pt")))
     monkeypatch.setattr(
         "maskcls.reporting.leaderboard.replaced_atomically", lambda path: (_ for _ in ()).throw(os_error(errno.ENOSPC))
     )
-    result = command("train", SYNTHETIC, "-m", "epochs=1,2", "hydra.sweep.dir=sweep")
-    assert (result.status, result.err) == (5, "maskcls-train: the system's words: /disk/best.pt\n" * 2)
+    result = command("train", SYNTHETIC, "-m", "hydra.sweep.dir=sweep")
+    assert (result.status, result.err) == (5, "maskcls-train: the system's words: /disk/best.pt\n")
+    assert jobs_of(Path("sweep")) == ["0"]
 
 
 @pytest.mark.parametrize(

@@ -164,13 +164,11 @@ def cut_missing_splits(index: Index, val_fraction: float, test_fraction: float, 
         rest, test = _cut(splits.pop("all"), test_fraction, seed)
         train, val = _cut(rest, val_fraction / (1 - test_fraction), seed + 1)
         splits = {"train": train, "val": val} | ({"test": test} if len(test) else {})
-        log.info("%s has no split folders: each class was cut at random (data.split_seed=%d)", root, seed)
     elif "train" not in splits:
         raise UserError(f"{root}: no training images beside {', '.join(splits)}; expected a folder named Train")
     elif "val" not in splits:
         train, val = _cut(splits.pop("train"), val_fraction, seed + 1)
         splits = {"train": train, "val": val} | splits
-        log.info("%s has no validation folder: cut from the training images (data.split_seed=%d)", root, seed)
     for name, split in splits.items():
         without = [name for label, name in enumerate(index.classes) if label not in split.labels]
         if without and name in ("train", "val"):

@@ -43,11 +43,19 @@ def open_dataset(config: AnyDataConfig) -> Index:
     root = config.root
     if isinstance(config, SyntheticConfig):
         root = _draw(config)
-    elif isinstance(config, FaceMask12KConfig) and config.download:
+    elif isinstance(config, FaceMask12KConfig) and config.download and not (root.is_dir() and any(root.iterdir())):
         from maskcls.data.download import download_facemask12k
 
         download_facemask12k(root)
-    return cut_missing_splits(index_folder(root), config.val_fraction, config.test_fraction, config.split_seed)
+    found = index_folder(root)
+    index = cut_missing_splits(found, config.val_fraction, config.test_fraction, config.split_seed)
+    if "all" in found.splits:
+        log.info("%s has no split folders: each class was cut at random (data.split_seed=%d)", root, config.split_seed)
+    elif "val" not in found.splits:
+        log.info(
+            "%s has no validation folder: cut from the training images (data.split_seed=%d)", root, config.split_seed
+        )
+    return index
 
 
 def _draw(config: SyntheticConfig) -> Path:

@@ -1,10 +1,13 @@
 """The evaluation command: a checkpoint's figures on a split."""
 
+import contextlib
 import logging
+from pathlib import Path
+from typing import Any
 
-from maskcls.config import EvalConfig, SyntheticConfig, parse
+from maskcls.config import AnyDataConfig, EvalConfig, SyntheticConfig, parse
 from maskcls.data.cache import cached_images
-from maskcls.data.index import Index, index_folder, match_classes
+from maskcls.data.index import Index, cut_missing_splits, index_folder, match_classes
 from maskcls.data.loaders import CachedImages, DeviceLoader, evaluation_loader
 from maskcls.data.sources import open_dataset
 from maskcls.errors import UserError
@@ -33,12 +36,12 @@ def evaluate(config: EvalConfig, run: Run) -> float:
     precision, reason = choose_precision(config.precision or content["precision"], device)
     model, normalize = restore_model(content, path, device)
     log.info("checkpoint %s, epoch %d", path, content["progress"]["epoch"])
+    reason = reason if config.precision else "as in training"
     log.info("device %s, precision %s (%s)", device, precision.name, reason)
 
-    trained_with = parse("train", content["config"]).data
+    trained_with = _training_data(content, path)
     with run.phase("data"):
-        # another data set is taken as it lies: cutting it into splits is for training
-        index = open_dataset(trained_with) if config.data.root is None else index_folder(config.data.root)
+        index = _open_index(config.data.root, trained_with, content["data_fingerprint"])
         index = match_classes(index, content["classes"])
         split = _choose_split(config, index)
         files = index.all_images() if split == "all" else index.splits[split]
@@ -67,6 +70,32 @@ def evaluate(config: EvalConfig, run: Run) -> float:
         log.warning("note: %s", SYNTHETIC_NOTE)
     log.info("everything is in %s", run.directory)
     return predictions.accuracy
+
+
+def _training_data(content: dict[str, Any], path: Path) -> AnyDataConfig:
+    """What the checkpoint was trained with."""
+    try:
+        data: AnyDataConfig = parse("train", content["config"]).data
+    except UserError as error:
+        raise UserError(f"ckpt={path}: its configuration is not one of this maskcls: {error}") from None
+    return data
+
+
+def _open_index(root: Path | None, trained_with: AnyDataConfig, fingerprint: str) -> Index:
+    """The training's data set, or the one in ``root`` as it lies: cutting into splits is for training."""
+    if root is None:
+        if not isinstance(trained_with, SyntheticConfig) and not trained_with.root.is_dir():
+            raise UserError(f"the data of the training is not in {trained_with.root} any more: give data.root=FOLDER")
+        return open_dataset(trained_with)
+    index = index_folder(root)
+    if "all" in index.splits:
+        with contextlib.suppress(UserError):  # too few images or classes to be cut
+            cut = cut_missing_splits(
+                index, trained_with.val_fraction, trained_with.test_fraction, trained_with.split_seed
+            )
+            if cut.fingerprint() == fingerprint:  # the training's own images, moved: all of them are not new to it
+                return cut
+    return index
 
 
 def _choose_split(config: EvalConfig, index: Index) -> str:

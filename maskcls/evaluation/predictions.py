@@ -4,12 +4,12 @@ import csv
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from maskcls.data.loaders import Batch
 from maskcls.models.precision import Precision
 from maskcls.run import replaced_atomically
 
@@ -38,7 +38,7 @@ class Predictions:
     ) -> "Predictions":
         """From logits, float32 [images, classes]."""
         truth = torch.tensor(list(labels), dtype=torch.int64)
-        log_probabilities = torch.log_softmax(logits.double(), dim=1)
+        log_probabilities = log_softmax(logits)
         losses = 0.0 - log_probabilities.gather(1, truth[:, None])[:, 0]  # not -x, which makes -0 of 0
         return cls(tuple(paths), tuple(classes), truth.numpy(), log_probabilities.exp().numpy(), losses.numpy())
 
@@ -60,7 +60,7 @@ class Predictions:
 
     def write(self, path: Path) -> None:
         """Write ``predictions.csv``: path, label, prediction, probability_CLASS for each class, loss."""
-        with replaced_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        with replaced_atomically(path) as temporary, open_table(temporary) as file:
             writer = csv.writer(file)
             writer.writerow(["path", "label", "prediction", *(f"probability_{name}" for name in self.classes), "loss"])
             rows = zip(self.paths, self.labels, self.predicted, self.probabilities, self.losses, strict=True)
@@ -69,11 +69,24 @@ class Predictions:
                 writer.writerow([image, self.classes[label], self.classes[predicted], *numbers])
 
 
+def log_softmax(logits: Tensor) -> Tensor:
+    """Logarithms of the probabilities, float64 as `logits`' shape, so that none underflows."""
+    return torch.log_softmax(logits.double(), dim=1)
+
+
+def open_table(path: Path) -> TextIO:
+    """Open a CSV file for writing; bytes of a file's name that are not UTF-8 are written as escapes."""
+    return path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
+
+
 @torch.inference_mode()
 def predict_logits(
-    model: nn.Module, batches: Iterable[Batch], normalize: Callable[[Tensor], Tensor], precision: Precision
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, object]],
+    normalize: Callable[[Tensor], Tensor],
+    precision: Precision,
 ) -> Tensor:
-    """Run a model over batches.
+    """Run a model over batches, of which only the images are looked at.
 
     Returns:
         Logits, float32 [images, classes], on the CPU.
@@ -82,7 +95,8 @@ def predict_logits(
     model.eval()
     logits = []
     for images, _ in batches:
+        inputs = normalize(images)
         with precision.autocast():
-            logits.append(model(normalize(images)).float())
+            logits.append(model(inputs).float())
     model.train(was_training)
     return torch.cat(logits).cpu()

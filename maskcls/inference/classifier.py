@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from maskcls.data.decode import resize_image
+from maskcls.evaluation.predictions import log_softmax, predict_logits
 from maskcls.models.checkpoint import load_checkpoint, restore_model
 from maskcls.models.precision import choose_device, choose_precision
 from maskcls.run import find_checkpoint
@@ -38,7 +39,6 @@ class Classifier:
         self.input_size: int = content["input_size"]
         self.batch_size: int = content["config"]["data"]["eval_batch_size"]
 
-    @torch.inference_mode()
     def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Classify images in one batch.
 
@@ -51,7 +51,5 @@ class Classifier:
         resized = np.stack([resize_image(image, self.input_size) for image in images])
         # the same memory format as a batch of an evaluation has
         batch = torch.from_numpy(resized).to(self.device).permute(0, 3, 1, 2)
-        with self.precision.autocast():
-            logits = self.model(self.normalize(batch))
-        probabilities: np.ndarray = torch.softmax(logits.double(), dim=1).cpu().numpy()
-        return probabilities
+        logits = predict_logits(self.model, [(batch, None)], self.normalize, self.precision)
+        return log_softmax(logits).exp().numpy()

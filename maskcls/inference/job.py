@@ -10,9 +10,10 @@ import numpy as np
 from tqdm import tqdm
 
 from maskcls.config import PredictConfig
-from maskcls.data.decode import UnreadableImageError, decode_image
+from maskcls.data.decode import UnreadableImageError, decode_image, resize_image
 from maskcls.data.index import find_images
 from maskcls.errors import UserError
+from maskcls.evaluation.predictions import open_table
 from maskcls.inference.classifier import Classifier
 from maskcls.run import Run, replaced_atomically
 
@@ -33,10 +34,11 @@ def predict(config: PredictConfig, run: Run) -> None:
     unreadable: list[str] = []
     done = 0
     path = run.directory / "predictions.csv"
-    with replaced_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with replaced_atomically(path) as temporary, open_table(temporary) as file:
         writer = csv.writer(file)
         writer.writerow(["path", "prediction", *(f"probability_{name}" for name in classifier.classes)])
-        batches = _batches(files, config.batch_size or classifier.batch_size, unreadable)
+        batch_size = config.batch_size or classifier.batch_size
+        batches = _batches(files, batch_size, classifier.input_size, unreadable)
         for paths, images in batches:
             probabilities = classifier.probabilities(images)
             for image, row in zip(paths, probabilities, strict=True):
@@ -52,14 +54,17 @@ def predict(config: PredictConfig, run: Run) -> None:
     log.info("%d images classified, %d unreadable; the table is %s", done, len(unreadable), path)
 
 
-def _batches(files: Sequence[Path], size: int, unreadable: list[str]) -> Iterator[tuple[list[Path], list[np.ndarray]]]:
-    """Read files; what cannot be read is added to ``unreadable``, never replaced by another image."""
+def _batches(
+    files: Sequence[Path], size: int, input_size: int, unreadable: list[str]
+) -> Iterator[tuple[list[Path], list[np.ndarray]]]:
+    """Read and resize files; what cannot be read is added to ``unreadable``, never replaced by another image."""
+    # a photograph is large: it is resized before the next one is read
     remaining = iter(tqdm(files, desc="predict", unit=" images", leave=False, disable=None))
     while chunk := list(islice(remaining, size)):
         paths, images = [], []
         for path in chunk:
             try:
-                images.append(decode_image(path))
+                images.append(resize_image(decode_image(path), input_size))
                 paths.append(path)
             except UnreadableImageError as error:
                 unreadable.append(str(error))

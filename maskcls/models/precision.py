@@ -55,7 +55,7 @@ def choose_precision(name: str, device: torch.device) -> tuple[Precision, str]:
     """The precision that ``precision=name`` asks for, and the reason in words.
 
     ``auto`` takes bfloat16 where the hardware multiplies it faster than float32, float16 on older GPUs, and float32
-    elsewhere: without support, bfloat16 is emulated and hundreds of times slower.
+    elsewhere: without support, bfloat16 is emulated and many times slower.
     """
     if name != "auto":
         return Precision(name, device.type), "as configured"

@@ -24,6 +24,7 @@ COLUMNS = (
 def write_leaderboard(sweep_directory: Path) -> Path:
     """Write ``leaderboard.csv`` from every job's ``run.json``, those that failed or still run included.
 
+    Figures are those of the best epoch; ``test_accuracy`` is empty where that was not tested.
     The columns are `COLUMNS`, with a column for each key that a job set before ``error``. Rows are ordered by
     validation alone: choosing by the test column would make it worthless.
 
@@ -50,8 +51,7 @@ def _rank(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _row(name: str, run: dict[str, Any]) -> dict[str, Any]:
-    best, tests = run.get("best", {}), run.get("test", {})
-    test = tests.get("best") or tests.get("last") or {}
+    best, test = run.get("best", {}), run.get("test", {}).get("best", {})
     overrides = dict(override.split("=", 1) for override in run.get("overrides", []) if "=" in override)
     return {
         **overrides,

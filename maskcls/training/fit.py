@@ -30,20 +30,24 @@ class Progress:
         epoch: epochs done.
         step: optimizer steps done.
         best: the row of the best epoch so far: highest validation accuracy, of equals the lowest validation loss.
-        epochs_without_improvement: since the validation accuracy last rose, for early stopping.
+        stopping_reference: the validation accuracy that early stopping compares with.
+        epochs_without_improvement: since the validation accuracy rose above that by more than ``min_delta``.
     """
 
     epoch: int = 0
     step: int = 0
     best: dict[str, float] = field(default_factory=dict)
+    stopping_reference: float = -math.inf
     epochs_without_improvement: int = 0
 
     def record(self, row: dict[str, float], min_delta: float) -> bool:
         """Count an epoch; return whether it is the best so far."""
         self.epoch += 1
-        improvement = row["val_accuracy"] - self.best.get("val_accuracy", -math.inf)
-        self.epochs_without_improvement = 0 if improvement > min_delta else self.epochs_without_improvement + 1
-        is_best = improvement > 0 or (improvement == 0 and row["val_loss"] < self.best["val_loss"])
+        accuracy, loss = row["val_accuracy"], row["val_loss"]
+        self.epochs_without_improvement += 1
+        if accuracy - self.stopping_reference > min_delta:
+            self.stopping_reference, self.epochs_without_improvement = accuracy, 0
+        is_best = not self.best or (accuracy, -loss) > (self.best["val_accuracy"], -self.best["val_loss"])
         if is_best:
             self.best = dict(row)
         return is_best
@@ -81,7 +85,7 @@ class Trainer:
         """Everything that resuming needs, beside the weights."""
         return {
             "optimizer": self.optimizer.state_dict(),
-            "schedule": {k: v for k, v in self.schedule.state_dict().items() if _is_plain(v)},
+            "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "ema": None if self.average is None else _average_state(self.average),
             "rng": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
@@ -94,8 +98,9 @@ def step(trainer: Trainer, images: Tensor, labels: Tensor) -> tuple[Tensor, Tens
     Returns:
         The mean loss, float32 [], and the logits [batch, classes], both on the device.
     """
+    inputs = trainer.transform(images)  # in float32: bfloat16 would shift the augmentation's coordinates
     with trainer.precision.autocast():
-        logits = trainer.model(trainer.transform(images))
+        logits = trainer.model(inputs)
         loss = trainer.loss_function(logits.float(), labels)
     trainer.optimizer.zero_grad(set_to_none=True)
     trainer.scaler.scale(loss).backward()
@@ -136,16 +141,13 @@ def train_one_epoch(trainer: Trainer, batches: Iterable[Batch], images_in_epoch:
             seen += len(labels)
             if not bar.disable and time.perf_counter() - refreshed > REFRESH_SECONDS:
                 refreshed = time.perf_counter()
+                _require_finite(loss_sum.item(), "training", trainer)
                 bar.set_postfix(
                     loss=f"{loss_sum.item() / seen:.4f}", accuracy=f"{correct.item() / seen:.2%}", refresh=False
                 )
             bar.update(len(labels))
     train_loss = loss_sum.item() / seen
-    if not math.isfinite(train_loss):
-        raise TrainingError(
-            f"epoch {trainer.progress.epoch + 1}: the training loss is {train_loss} at a learning rate of "
-            f"{learning_rate:g}; a lower optim.lr or optim.clip_norm=1 usually helps"
-        )
+    _require_finite(train_loss, "training", trainer)
     return {
         "learning_rate": learning_rate,
         "train_loss": train_loss,
@@ -172,12 +174,16 @@ def fit(
 
     Yields:
         The row of ``metrics.csv`` of each epoch, and whether it is the best so far.
+
+    Raises:
+        TrainingError: where a loss is not finite; the epoch's row is not yielded.
     """
     progress = trainer.progress
     while progress.epoch < epochs and (patience is None or progress.epochs_without_improvement < patience):
         start = time.perf_counter()
         trained = train(progress.epoch)
         val_loss, val_accuracy = validate()
+        _require_finite(val_loss, "validation", trainer)
         row = {
             "epoch": progress.epoch + 1,
             "step": progress.step,
@@ -192,6 +198,14 @@ def fit(
         yield row, progress.record(row, min_delta)
 
 
+def _require_finite(loss: float, name: str, trainer: Trainer) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"epoch {trainer.progress.epoch + 1}: the {name} loss is {loss} at a learning rate of "
+            f"{trainer.optimizer.param_groups[0]['lr']:g}; a lower optim.lr or optim.clip_norm=1 usually helps"
+        )
+
+
 def average_weights(model: nn.Module, decay: float | None) -> AveragedModel | None:
     """An exponential moving average of weights and buffers, None where ``decay`` is None."""
     if decay is None:
@@ -201,7 +215,3 @@ def average_weights(model: nn.Module, decay: float | None) -> AveragedModel | No
 
 def _average_state(average: AveragedModel) -> dict[str, Any]:
     return {"weights": average.module.state_dict(), "n_averaged": average.n_averaged}
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, bool | int | float | str | list | dict | type(None))

@@ -37,12 +37,14 @@ class Data:
     Attributes:
         index: its files, labels and classes.
         splits: the decoded images of each split.
+        fingerprint: of the index, as it was when the images were read.
         normalization: of the model's input.
         is_synthetic: drawn by the program, so that no figure says anything about masks.
     """
 
     index: Index
     splits: dict[str, CachedImages]
+    fingerprint: str
     normalization: Normalization
     is_synthetic: bool
 
@@ -62,6 +64,7 @@ def train(config: TrainConfig, run: Run) -> float:
     log.info("device %s, precision %s (%s), seed %d", device, precision.name, reason, config.seed)
     with run.phase("data"):
         data = load_data(config.data)
+    _check_last_batch(config, len(data.splits["train"]))
     _record(run, config, data, device, precision)
     if config.plots:
         with run.phase("plots"):
@@ -128,7 +131,17 @@ def load_data(config: AnyDataConfig) -> Data:
             normalization = IMAGENET
         case _:
             normalization = measure(splits["train"].images)
-    return Data(index, splits, normalization, isinstance(config, SyntheticConfig))
+    return Data(index, splits, index.fingerprint(), normalization, isinstance(config, SyntheticConfig))
+
+
+def _check_last_batch(config: TrainConfig, images: int) -> None:
+    """Batch normalization needs two values a channel: ResNet-18 has one for an image of 32 pixels."""
+    size = config.data.batch_size
+    if config.model.name == "resnet18" and config.data.input_size == 32 and (images % size or size) == 1:
+        raise UserError(
+            f"data.batch_size={size} leaves one of {images} training images for the last batch, which resnet18 "
+            f"cannot train on at data.input_size=32; choose another"
+        )
 
 
 def build_trainer(
@@ -209,7 +222,7 @@ def _save(directory: Path, config: TrainConfig, data: Data, trainer: Trainer, is
         "normalization": data.normalization._asdict(),
         "input_size": config.data.input_size,
         "precision": trainer.precision.name,
-        "data_fingerprint": data.index.fingerprint(),
+        "data_fingerprint": data.fingerprint,
         "progress": dataclasses.asdict(trainer.progress),
     }
     save_checkpoint(directory / "last.pt", {"model": trainer.model.state_dict(), **common, **trainer.state()})
@@ -230,7 +243,7 @@ def _record(run: Run, config: TrainConfig, data: Data, device: torch.device, pre
         seed=config.seed,
         model=config.model.name,
         optimizer=config.optim.name,
-        data={"root": str(index.root), "fingerprint": index.fingerprint(), "images": index.counts()},
+        data={"root": str(index.root), "fingerprint": data.fingerprint, "images": index.counts()},
     )
     run.write()
     log.info("data %s, classes %s", index.root, ", ".join(index.classes))

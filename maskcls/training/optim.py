@@ -1,9 +1,10 @@
 """Optimizers and learning-rate schedules, by name."""
 
-import torch
+import math
+
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
+from torch.optim.lr_scheduler import LambdaLR
 
 from maskcls.config import CosineConfig, OneCycleConfig, OptimConfig, ScheduleConfig, SGDConfig
 
@@ -28,27 +29,34 @@ def _parameter_groups(model: nn.Module, weight_decay: float, decay_norm_and_bias
     ]
 
 
-def build_schedule(config: ScheduleConfig, optimizer: Optimizer, epochs: int, steps_per_epoch: int) -> LRScheduler:
+def build_schedule(config: ScheduleConfig, optimizer: Optimizer, epochs: int, steps_per_epoch: int) -> LambdaLR:
     """The learning rate by step; its ``step`` is called after each step of the optimizer."""
     total = epochs * steps_per_epoch
-    if isinstance(config, OneCycleConfig):
-        peak = optimizer.param_groups[0]["lr"]
-        return OneCycleLR(
-            optimizer,
-            max_lr=peak,
-            total_steps=total + 1,  # the schedule is read once more, after the last step
-            pct_start=config.warmup_fraction,
-            div_factor=1 / config.start_factor,
-            # OneCycleLR counts its last factor from the first learning rate, not from the peak
-            final_div_factor=config.start_factor / config.final_factor,
-            cycle_momentum=False,
-        )
-    if isinstance(config, CosineConfig):
-        lowest = config.final_factor * optimizer.param_groups[0]["lr"]
-        warmup = round(config.warmup_epochs * steps_per_epoch)
-        if not warmup:
-            return CosineAnnealingLR(optimizer, T_max=total, eta_min=lowest)
-        rise = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
-        fall = CosineAnnealingLR(optimizer, T_max=total - warmup, eta_min=lowest)
-        return SequentialLR(optimizer, [rise, fall], milestones=[warmup])
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    match config:
+        case OneCycleConfig():
+            return LambdaLR(optimizer, lambda step: _one_cycle(step, total, config))
+        case CosineConfig():
+            warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
+            return LambdaLR(optimizer, lambda step: _cosine(step, total, warmup, config.final_factor))
+        case _:
+            return LambdaLR(optimizer, lambda step: 1.0)
+
+
+def _one_cycle(step: int, total: int, config: OneCycleConfig) -> float:
+    """Factor of the learning rate: ``start_factor`` at the first step, 1 at the peak, ``final_factor`` at the last."""
+    peak = max(1, min(round(config.warmup_fraction * total), total - 1))
+    if step <= peak:
+        return _half_cosine(config.start_factor, 1.0, step / peak)
+    return _half_cosine(1.0, config.final_factor, (step - peak) / max(1, total - 1 - peak))
+
+
+def _cosine(step: int, total: int, warmup: int, final_factor: float) -> float:
+    """Factor of the learning rate: linear to 1 in ``warmup`` steps, then down to ``final_factor`` at the last."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return _half_cosine(1.0, final_factor, (step - warmup) / max(1, total - 1 - warmup))
+
+
+def _half_cosine(start: float, end: float, progress: float) -> float:
+    """From ``start`` at a progress of 0 to ``end`` at 1 and beyond, along half a period of a cosine."""
+    return end + (start - end) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2

@@ -98,3 +98,22 @@ def test_changed_training_data_is_noticed(tmp_path: Path, caplog) -> None:
     (root / "test" / "WithMask" / "0.png").unlink()
     evaluated(tmp_path, f"ckpt={tmp_path / 'run'}")
     assert "is not what this checkpoint was trained with" in caplog.text
+
+
+def test_the_trainings_own_images_are_recognised_in_another_place(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "set", {"": 20})
+    config = small(root)
+    train(config, start_run(tmp_path / "run", config))
+    root.rename(tmp_path / "moved")
+    directory = evaluated(tmp_path, f"ckpt={tmp_path / 'run'}", f"data.root={tmp_path / 'moved'}")
+    # the four images of the test split, not all forty
+    assert json.loads((directory / "test" / "metrics.json").read_text())["images"] == 4
+
+
+def test_data_that_is_gone_is_named_with_the_key_that_helps(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "set", {"train": 4, "val": 2})
+    config = small(root, "epochs=1")
+    train(config, start_run(tmp_path / "run", config))
+    root.rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=r"is not in .*set any more: give data.root=FOLDER"):
+        evaluated(tmp_path, f"ckpt={tmp_path / 'run'}")

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +76,11 @@ def test_the_python_interface(trained: Path, dataset: Path) -> None:
     assert probabilities.dtype == np.float64
     assert probabilities.sum(axis=1) == pytest.approx([1, 1])
     assert not np.allclose(probabilities[0], probabilities[1])
+
+
+def test_a_name_that_is_not_utf8_is_written_with_escapes(trained: Path, dataset: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "old archive"
+    folder.mkdir()
+    (folder / os.fsdecode(b"\xb0\xa1.png")).write_bytes((dataset / "Test/WithMask/0.png").read_bytes())
+    rows, _ = predicted(tmp_path, f"ckpt={trained}", f"source={folder}")
+    assert Path(rows[0]["path"]).name == "\\udcb0\\udca1.png"

@@ -79,9 +79,9 @@ def test_runs_without_figures_follow_and_failed_ones_stand_last(tmp_path: Path) 
     ]
 
 
-def test_the_last_checkpoint_is_tested_where_the_best_is_not(tmp_path: Path) -> None:
+def test_a_row_speaks_of_the_best_epoch_alone(tmp_path: Path) -> None:
     write_run(tmp_path, "0", 0.9, test={"last": {"accuracy": 0.25}})
-    assert rows(tmp_path)[0]["test_accuracy"] == "0.25"
+    assert rows(tmp_path)[0]["test_accuracy"] == ""
 
 
 def test_a_key_that_one_run_sets_is_empty_for_the_others(tmp_path: Path) -> None:

@@ -117,6 +117,24 @@ def test_the_state_survives_torch_save_with_weights_only(tmp_path) -> None:
     assert torch.equal(restored["ema"]["weights"]["3.weight"], trainer.evaluated_model[3].weight)
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_precision_changes_no_pixel_of_the_input(precision: str) -> None:
+    inputs = []
+    for name in ("float32", precision):
+        trainer = tiny_trainer(name, transform=lambda x: (x.float() / 255) @ torch.full((8, 8), 1 / 3))
+        trainer.model[0].register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
+        step(trainer, *batches(1)[0])
+    assert torch.equal(inputs[0], inputs[1])
+
+
+def test_a_validation_loss_that_is_not_finite_ends_the_training() -> None:
+    trained = {"learning_rate": 0.1, "train_loss": 1.0, "train_accuracy": 0.5, "images_per_second": 1.0}
+    trainer = tiny_trainer()
+    with pytest.raises(TrainingError, match="epoch 1: the validation loss is nan"):
+        list(fit(trainer, 3, lambda epoch: trained, lambda: (math.nan, 0.5), None, 0.0))
+    assert trainer.progress.epoch == 0
+
+
 def row(accuracy: float, loss: float = 1.0) -> dict[str, float]:
     return {"val_accuracy": accuracy, "val_loss": loss}
 
@@ -132,10 +150,11 @@ def test_best_is_the_highest_accuracy_and_of_equals_the_lowest_loss() -> None:
 def test_only_a_rise_of_accuracy_beyond_min_delta_resets_the_patience() -> None:
     progress = Progress()
     counts = []
-    for r in (row(0.5), row(0.5, 0.1), row(0.505), row(0.6), row(0.55)):
+    for r in (row(0.5), row(0.506), row(0.512), row(0.518), row(0.5)):
         progress.record(r, 0.01)
         counts.append(progress.epochs_without_improvement)
-    assert counts == [0, 1, 2, 0, 1]
+    # 0.512 is better than 0.5 by more than 0.01, though no epoch is better than the one before by as much
+    assert counts == [0, 1, 0, 1, 2]
 
 
 def epochs_of(accuracies: list[float], patience: int | None) -> list[tuple[int, bool]]:

@@ -193,3 +193,14 @@ def test_synthetic_figures_are_marked_as_such(tmp_path: Path, caplog) -> None:
     note = "say nothing about masks"
     assert caplog.text.count(note) == 2
     assert note in json.loads((tmp_path / "run/evaluation/test/metrics.json").read_text())["note"]
+
+
+def test_a_directory_that_holds_a_run_is_refused(dataset: Path, tmp_path: Path) -> None:
+    trained(tmp_path / "run", dataset, "epochs=1")
+    with pytest.raises(UserError, match="holds a run already"):
+        trained(tmp_path / "run", dataset, "epochs=1")
+
+
+def test_a_last_batch_that_cannot_be_normalized_is_refused(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.batch_size=47 leaves one of 48 training images for the last batch"):
+        trained(tmp_path / "run", dataset, "model=resnet18", "data.input_size=32", "data.batch_size=47")
