@@ -19,7 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 import maskcls
 from maskcls import cli
 from maskcls.command_line import CONFIG_DIR
-from maskcls.config import TrainConfig, parse
+from maskcls.config import EvalConfig, PredictConfig, TrainConfig, parse
 from maskcls.errors import TrainingError, UserError
 from maskcls.run import Run, read_run
 
@@ -57,16 +57,31 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
     return call
 
 
+JOBS = {"maskcls.training.job": "train", "maskcls.evaluation.job": "evaluate", "maskcls.inference.job": "predict"}
+
+
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Puts a function in the place of what a command runs, so that nothing is trained and torch is not imported."""
+    """Puts a function in the place of what the commands run, so that nothing is trained and torch is not imported."""
 
-    def replace(function: Callable[[Any, Run], Any], module: str = "maskcls.training.job", name: str = "train") -> None:
-        fake = types.ModuleType(module)
-        setattr(fake, name, function)
-        monkeypatch.setitem(sys.modules, module, fake)
+    def replace(function: Callable[[Any, Run], Any]) -> None:
+        for module, name in JOBS.items():
+            fake = types.ModuleType(module)
+            setattr(fake, name, function)
+            monkeypatch.setitem(sys.modules, module, fake)
 
     return replace
+
+
+@pytest.fixture
+def real_job() -> None:
+    """Lets a test run what the commands run."""
+
+
+@pytest.fixture(autouse=True)
+def _no_job(request: pytest.FixtureRequest, job: Callable[..., None]) -> None:
+    if "real_job" not in request.fixturenames:
+        job(failing(AssertionError("this job was not to run")))
 
 
 def nothing(config: Any, run: Run) -> None:
@@ -265,6 +280,7 @@ def test_a_run_directory_below_a_file_is_refused(command: Command, tmp_path: Pat
     assert_refused(result, result.err.removesuffix("\n"))
 
 
+@pytest.mark.usefixtures("real_job")
 def test_a_device_that_is_not_there_is_refused_and_leaves_nothing(command: Command) -> None:
     if pytest.importorskip("torch").cuda.is_available():
         pytest.skip("there is a CUDA device")
@@ -273,6 +289,7 @@ def test_a_device_that_is_not_there_is_refused_and_leaves_nothing(command: Comma
     assert_refused(result, result.err.splitlines()[0])
 
 
+@pytest.mark.usefixtures("real_job")
 @pytest.mark.parametrize("content", [b"", b"this is text\n"])
 def test_a_checkpoint_that_is_none_is_refused_and_leaves_nothing(
     command: Command, tmp_path: Path, dataset: Path, content: bytes
@@ -310,7 +327,7 @@ for name, *arguments in calls:
 @pytest.mark.parametrize("sweep", [False, True])
 def test_files_of_any_name_are_found(command: Command, job: Callable[..., None], tmp_path: Path, sweep: bool) -> None:
     configs = []
-    job(lambda config, run: configs.append(config), "maskcls.inference.job", "predict")
+    job(lambda config, run: configs.append(config))
     folder = tmp_path / "얼굴 [1] {2} #3 'a' \"b\" c=d"
     names = ["e=1.pt", "e=2.pt"] if sweep else ["e=1.pt, e=2.pt"]
     for name in [*names, "1.png"]:
@@ -582,32 +599,25 @@ def test_an_interrupted_job(command: Command, job: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "name", "module", "function"),
-    [
-        (cli.train, "train", "maskcls.training.job", "train"),
-        (cli.evaluate, "eval", "maskcls.evaluation.job", "evaluate"),
-        (cli.predict, "predict", "maskcls.inference.job", "predict"),
-    ],
+    ("entry", "name", "schema"),
+    [(cli.train, "train", TrainConfig), (cli.evaluate, "eval", EvalConfig), (cli.predict, "predict", PredictConfig)],
 )
 def test_each_console_command_runs_its_job(
-    entry: Callable[[], int],
-    name: str,
-    module: str,
-    function: str,
-    job: Callable[..., None],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    entry: Callable[[], int], name: str, schema: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    configs = []
-    job(lambda config, run: configs.append(config), module, function)
+    calls = []
+    for module, function in JOBS.items():
+        monkeypatch.setattr(sys.modules[module], function, lambda *call, name=function: calls.append((name, *call)))
     for file in ("best.pt", "1.png"):
         (tmp_path / file).touch()
     typed = {"train": [SYNTHETIC], "eval": [f"ckpt={tmp_path}/best.pt"]}
     typed["predict"] = [*typed["eval"], f"source={tmp_path}/1.png"]
     monkeypatch.setattr(sys, "argv", [f"maskcls-{name}", *typed[name]])
     assert entry() == 0
-    assert configs == [config_of(name, *typed[name])]
-    assert (only_run() / f"{name}.log").is_file()
+    ((called, config, run),) = calls
+    assert called == entry.__name__
+    assert isinstance(config, schema)
+    assert (run.directory / f"{name}.log").is_file()
 
 
 # --- sweeps ---
