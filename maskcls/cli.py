@@ -234,7 +234,7 @@ class ConsoleHandler(logging.Handler):
 
 def _slug(number: int, overrides: str) -> str:
     """The name of a job's directory: its number and what varies, in letters that every file system takes."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "-", overrides.replace(",", "_"))
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", overrides.replace(",", "_").replace("e+", "e"))  # 1e+18 is not 1e-18
     return f"{number}_{name}"[:100].rstrip("_-.")
 
 

@@ -1,9 +1,13 @@
 """Fixtures that all tests share."""
 
+import logging
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 from images import write_dataset
 
 
@@ -15,6 +19,20 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     working = tmp_path / "working"
     working.mkdir()
     monkeypatch.chdir(working)
+
+
+@pytest.fixture(autouse=True)
+def unchanged(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hydra reads sys.argv and sets up logging for the whole process."""
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    assert not GlobalHydra.instance().is_initialized()
 
 
 @pytest.fixture(scope="session")

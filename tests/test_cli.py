@@ -7,14 +7,13 @@ import re
 import subprocess
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
 from configuration import config_of
-from hydra.core.global_hydra import GlobalHydra
 
 import maskcls
 from maskcls import cli
@@ -24,20 +23,6 @@ from maskcls.errors import TrainingError, UserError
 from maskcls.run import Run, read_run
 
 SYNTHETIC = "data=synthetic"
-
-
-@pytest.fixture(autouse=True)
-def _unchanged(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Hydra reads sys.argv and sets up logging for the whole process."""
-    monkeypatch.setattr(sys, "argv", ["pytest"])
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    for handler in set(root.handlers) - set(handlers):
-        handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    assert not GlobalHydra.instance().is_initialized()
 
 
 class Result(NamedTuple):

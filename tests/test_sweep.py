@@ -47,3 +47,7 @@ def test_a_failing_job_leaves_the_others_alone(dataset: Path, capfd) -> None:
     assert json.loads((failed / "run.json").read_text())["exit_status"] == 3
     assert "the training loss is" in (failed / "train.log").read_text()
     assert "the training loss is" in capfd.readouterr().err
+
+
+def test_a_large_number_is_not_named_like_a_small_one() -> None:
+    assert cli._slug(3, "optim.lr=1e+18,optim=sgd") == "3_optim.lr-1e18_optim-sgd"
