@@ -19,7 +19,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,download]'
 	@touch $@
 
-demo: env ## train and evaluate on synthetic faces, about a minute after installation
+demo: env ## train and evaluate on synthetic faces, two minutes after installation
 	@set -e; run=outputs/demo_$$(date +%Y-%m-%d_%H-%M-%S); \
 	echo "maskcls-train model=resnet18 optim=sgd experiment=demo hydra.run.dir=$$run"; \
 	$(BIN)/maskcls-train model=resnet18 optim=sgd experiment=demo hydra.run.dir=$$run; \
