@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import io
 import logging
 import re
 import subprocess
@@ -142,6 +143,7 @@ EXPERIMENTS = "demo, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, 
         # options
         ("model=resnet81", "model=resnet81: expected one of mycnn, resnet18, vgg16; did you mean 'resnet18'?"),
         ("model=18", "model=18: expected one of mycnn, resnet18, vgg16"),
+        ("data=bse", "data=bse: expected one of facemask12k, folder, synthetic"),
         ("data=base", "data.name=null: expected one of folder, facemask12k, synthetic"),
         ("experiment=demoo", f"experiment=demoo: expected one of {EXPERIMENTS}; did you mean 'demo'?"),
         ("experiment=null", f"experiment=null: expected one of {EXPERIMENTS}"),
@@ -171,6 +173,7 @@ EXPERIMENTS = "demo, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, 
             "-m hydra.job.chdir=true,false",
             "hydra.job.chdir=true,false: expected one value, Hydra's own keys cannot be swept",
         ),
+        ("hydra.job.chdir=true", "hydra.job.chdir=true: not supported, relative paths would change their meaning"),
         ("hydra.mode=MULTIRUN", "hydra.mode=MULTIRUN: leave this key alone, -m makes a sweep"),
         # interpolations
         ("epochs=${nope}", "epochs: Interpolation key 'nope' not found"),
@@ -229,6 +232,14 @@ def test_a_wrong_use_of_a_checkpoint_is_refused_in_one_line(
 ) -> None:
     result = command(name, *typed.split())
     assert_refused(result, f"maskcls-{name}: {message.replace('{working}', str(Path.cwd()))}")
+
+
+def test_a_data_set_to_measure_on_that_is_not_there_is_refused(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "best.pt").touch()
+    assert_refused(
+        command("eval", f"ckpt={tmp_path}/best.pt", "data.root=faces"),
+        f"maskcls-eval: data.root={Path.cwd()}/faces: no such folder",
+    )
 
 
 def test_a_source_that_is_not_there_is_refused(command: Command, tmp_path: Path) -> None:
@@ -323,13 +334,17 @@ def test_files_of_any_name_are_found(command: Command, job: Callable[..., None],
     assert command("predict", *flags, f"ckpt={ckpt}", f"source={folder}").status == 0
     assert [config.ckpt for config in configs] == [folder / name for name in names]
     assert {config.source for config in configs} == {str(folder)}
+    assert list(Path().rglob("leaderboard.csv")) == []  # that ranks trainings
 
 
-def test_a_run_directory_may_have_any_name(command: Command, job: Callable[..., None], tmp_path: Path) -> None:
+def test_a_run_directory_may_have_any_name(
+    command: Command, job: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job(nothing)
-    wanted = tmp_path / "내 결과, #1 [a=b] {c} 'd'"
-    assert command("train", SYNTHETIC, f"hydra.run.dir={wanted}").status == 0
-    assert read_run(wanted)["status"] == "finished"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    name = "내 결과, #1 [a=b] {c} 'd'"
+    assert command("train", SYNTHETIC, f"hydra.run.dir=~/{name}").status == 0
+    assert read_run(tmp_path / name)["status"] == "finished"
     assert list(Path().iterdir()) == []
 
 
@@ -513,6 +528,10 @@ def test_wrong_input_found_after_a_checkpoint_was_written_keeps_the_run(
     assert (record["status"], record["exit_status"], record["error"]) == ("failed", 2, "the test split is gone")
 
 
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's."""
+
+
 def os_error(number: int, filename: str | None = None) -> OSError:
     return OSError(number, "the system's words", filename)
 
@@ -521,6 +540,11 @@ def os_error(number: int, filename: str | None = None) -> OSError:
     ("error", "status", "message"),
     [
         (TrainingError("the loss is nan"), 3, "the loss is nan"),
+        (
+            OutOfMemoryError("CUDA out of memory"),
+            5,
+            "CUDA out of memory; a smaller data.batch_size or data.input_size needs less",
+        ),
         (os_error(errno.ENOSPC, "/disk/best.pt"), 5, "the system's words: /disk/best.pt"),
         (os_error(errno.EIO), 5, "the system's words: {directory}"),
     ],
@@ -603,6 +627,30 @@ def test_each_console_command_runs_its_job(
     assert called == entry.__name__
     assert isinstance(config, schema)
     assert (run.directory / f"{name}.log").is_file()
+
+
+def told(text: str) -> logging.LogRecord:
+    return logging.LogRecord("maskcls", logging.INFO, "", 0, text, None, None)
+
+
+def test_a_console_that_lacks_letters_shows_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", console)
+    cli.ConsoleHandler().handle(told("얼굴 1"))
+    assert console.buffer.getvalue() == b"\\uc5bc\\uad74 1\n"
+
+
+def test_a_console_that_goes_away_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    cli.ConsoleHandler().handle(told("epoch 1"))
+    assert written == ["epoch 1"]
 
 
 # --- sweeps ---

@@ -109,6 +109,18 @@ def test_json_is_written_as_people_read_it(tmp_path: Path) -> None:
     assert (tmp_path / "file.json").read_text(encoding="utf-8") == '{\n  "class": "마스크"\n}\n'
 
 
+def test_a_file_name_that_is_not_utf8_survives_json(tmp_path: Path) -> None:
+    write_json(tmp_path / "run.json", {"path": "\udcff.png"})
+    assert read_run(tmp_path) == {"path": "\udcff.png"}
+
+
+def test_json_holds_no_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "run.json", {"loss": 0.5})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "run.json", {"loss": float("nan")})
+    assert read_run(tmp_path) == {"loss": 0.5}
+
+
 @pytest.mark.parametrize("content", [None, "", "{", "[1]", '"text"'])
 def test_a_run_json_that_cannot_be_read_is_empty(tmp_path: Path, content: str | None) -> None:
     if content is not None:
@@ -151,6 +163,15 @@ def test_a_run_starts_with_its_configuration_and_record(run: Run) -> None:
     assert record["git_commit"] is None or re.fullmatch(r"[0-9a-f]{40}(\+changes)?", record["git_commit"])
     assert record["seconds"] == {}
     assert "exit_status" not in record
+
+
+def test_a_run_is_never_written_over_another(run: Run) -> None:
+    run.finish("finished", 0)
+    config = config_of("train", "data=synthetic", "epochs=3")
+    with pytest.raises(UserError, match=rf"^{re.escape(str(run.directory))}: holds a run already"):
+        Run.start(run.directory, "train", config, [])
+    assert read_run(run.directory)["status"] == "finished"
+    assert yaml.safe_load((run.directory / "config.yaml").read_text(encoding="utf-8"))["epochs"] == 10
 
 
 def test_a_configuration_keeps_its_letters(tmp_path: Path) -> None:
