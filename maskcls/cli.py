@@ -6,7 +6,6 @@ Nothing heavy is imported until the configuration is known to be good.
 """
 
 import contextlib
-import errno
 import importlib
 import logging
 import os
@@ -40,7 +39,7 @@ from maskcls.config import EvalConfig, PredictConfig, TrainConfig, parse
 from maskcls.data.index import find_images
 from maskcls.data.sources import require_dataset
 from maskcls.errors import MachineError, MaskclsError, UserError
-from maskcls.run import Run, claim_directory, find_checkpoint, read_run
+from maskcls.run import MACHINE_ERRORS, Run, claim_directory, find_checkpoint, read_run
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +115,7 @@ def _run(command: str, line: CommandLine, wanted: Path) -> int:
         overrides.append(f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]")
     status = 1
     try:
+        _require_space(directory)
         status = _enter_hydra(command, CommandLine(line.flags, overrides))
         folders = [path for path in directory.iterdir() if path.is_dir()] if line.is_sweep else [directory]
         # the end of a job is not recorded where the disk was full, or its process was killed
@@ -126,6 +126,18 @@ def _run(command: str, line: CommandLine, wanted: Path) -> int:
         if is_refused or not any(directory.iterdir()):
             _remove(directory, existing)
     return status
+
+
+def _require_space(directory: Path) -> None:
+    """Write something: Hydra writes before the job does, and ends in a traceback where it cannot."""
+    probe = directory / ".probe"
+    try:
+        probe.write_bytes(bytes(2**16))
+    except OSError as error:
+        kind = MachineError if error.errno in MACHINE_ERRORS else UserError
+        raise kind(f"{directory}: cannot write in this folder: {error.strerror}") from None
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def _remove(directory: Path, existing: Collection[Path]) -> None:
@@ -143,6 +155,7 @@ def _remove(directory: Path, existing: Collection[Path]) -> None:
 
 
 def _enter_hydra(command: str, line: CommandLine) -> int:
+    logging.raiseExceptions = False  # a line that a full disk does not take is no reason for a traceback
     sys.argv = [f"maskcls-{command}", *line.flags, *line.overrides]
     application = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=command)(COMMANDS[command])
     try:
@@ -181,7 +194,12 @@ def _job(command: str, config: DictConfig, module: str, function: str) -> float 
     """
     hydra_config = HydraConfig.get()
     typed = parse(command, plain(config))
-    run = Run.start(Path(hydra_config.runtime.output_dir), command, typed, list(hydra_config.overrides.task))
+    directory = Path(hydra_config.runtime.output_dir)
+    try:
+        run = Run.start(directory, command, typed, list(hydra_config.overrides.task))
+    except (MaskclsError, OSError) as error:
+        # there is no record to say it in, so that it ends a sweep, too
+        sys.exit(_show(error, command, directory)[1])
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
     try:
         score: float | None = getattr(importlib.import_module(module), function)(typed, run)
@@ -202,7 +220,14 @@ def _job(command: str, config: DictConfig, module: str, function: str) -> float 
 
 
 def _fail(run: Run, command: str, error: Exception) -> None:
-    """Show and record in one line what ended a job; the traceback of a defect goes to its log."""
+    """Show and record what ended a job."""
+    message, status = _show(error, command, run.directory)
+    with contextlib.suppress(OSError):  # the disk is full
+        run.finish("failed", status, message)
+
+
+def _show(error: Exception, command: str, directory: Path) -> tuple[str, int]:
+    """Log an error in one line, a defect with its traceback; return the line and the exit status."""
     message, status = one_line(error), 1
     if isinstance(error, MaskclsError):
         status = error.exit_status
@@ -211,13 +236,12 @@ def _fail(run: Run, command: str, error: Exception) -> None:
             f"{message}; a smaller data.batch_size or data.input_size needs less",
             MachineError.exit_status,
         )
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-        message, status = f"{error.strerror}: {error.filename or run.directory}", MachineError.exit_status
+    elif isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
+        message, status = f"{error.strerror}: {error.filename or directory}", MachineError.exit_status
     else:
-        message = f"{type(error).__name__}: {message} (a defect in maskcls; more in {run.directory / command}.log)"
+        message = f"{type(error).__name__}: {message} (a defect in maskcls; more in {directory / command}.log)"
     log.error("maskcls-%s: %s", command, message, exc_info=error if status == 1 else None)
-    with contextlib.suppress(OSError):  # the disk is full
-        run.finish("failed", status, message)
+    return message, status
 
 
 class ConsoleHandler(logging.Handler):

@@ -1,6 +1,7 @@
 """The run directory: claiming it, writing it, reading it back."""
 
 import csv
+import errno
 import json
 import os
 import platform
@@ -16,7 +17,10 @@ from typing import Any
 
 from maskcls import __version__
 from maskcls.config import as_dictionary
-from maskcls.errors import UserError
+from maskcls.errors import MachineError, UserError
+
+# what the system says where the machine fails: the disk, or the user's share of it, is full; a device is broken
+MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def claim_directory(wanted: Path, rename: bool) -> Path:
@@ -28,6 +32,7 @@ def claim_directory(wanted: Path, rename: bool) -> Path:
 
     Raises:
         UserError: where the directory cannot be made, or holds something and ``rename`` is false.
+        MachineError: where the disk is full or broken.
     """
     for number in range(1, 1_000_000):
         directory = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
@@ -37,7 +42,8 @@ def claim_directory(wanted: Path, rename: bool) -> Path:
             return directory.absolute()
         except OSError as error:
             if not directory.exists():
-                raise UserError(f"{directory}: cannot make this folder: {error.strerror}") from None
+                kind = MachineError if error.errno in MACHINE_ERRORS else UserError
+                raise kind(f"{directory}: cannot make this folder: {error.strerror}") from None
         if not rename:
             if directory.is_dir() and not any(directory.iterdir()):
                 return directory.absolute()

@@ -65,7 +65,8 @@ def real_job() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_job(request: pytest.FixtureRequest, job: Callable[..., None]) -> None:
+def _no_job(request: pytest.FixtureRequest, job: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", logging.raiseExceptions)  # which the commands set
     if "real_job" not in request.fixturenames:
         job(failing(AssertionError("this job was not to run")))
 
@@ -320,18 +321,16 @@ for name, *arguments in calls:
 
 
 # --- paths as typed ---
-@pytest.mark.parametrize("sweep", [False, True])
-def test_files_of_any_name_are_found(command: Command, job: Callable[..., None], tmp_path: Path, sweep: bool) -> None:
+def test_files_of_any_name_are_found(command: Command, job: Callable[..., None], tmp_path: Path) -> None:
     configs = []
     job(lambda config, run: configs.append(config))
     folder = tmp_path / "얼굴 [1] {2} #3 'a' \"b\" c=d"
-    names = ["e=1.pt", "e=2.pt"] if sweep else ["e=1.pt, e=2.pt"]
+    names = ["e=1.pt", "e=2.pt"]
     for name in [*names, "1.png"]:
         folder.mkdir(exist_ok=True)
         (folder / name).touch()
     ckpt = ",".join(str(folder / name) for name in names)
-    flags = ["-m"] if sweep else []
-    assert command("predict", *flags, f"ckpt={ckpt}", f"source={folder}").status == 0
+    assert command("predict", "-m", f"ckpt={ckpt}", f"source={folder}").status == 0
     assert [config.ckpt for config in configs] == [folder / name for name in names]
     assert {config.source for config in configs} == {str(folder)}
     assert list(Path().rglob("leaderboard.csv")) == []  # that ranks trainings
@@ -536,6 +535,10 @@ def os_error(number: int, filename: str | None = None) -> OSError:
     return OSError(number, "the system's words", filename)
 
 
+def nothing_written(name: str) -> None:
+    raise os_error(errno.ENOSPC, f"/disk/{name}")
+
+
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [
@@ -561,14 +564,45 @@ def test_a_failed_job_keeps_its_directory(
     assert (only_run() / "train.log").read_text(encoding="utf-8").endswith(f"ERROR maskcls-train: {message}\n")
 
 
+@pytest.mark.parametrize(
+    ("sweep", "number", "status"), [([], errno.ENOSPC, 5), (["-m"], errno.EDQUOT, 5), ([], errno.EACCES, 2)]
+)
+def test_a_directory_that_cannot_be_written_is_left_at_once(
+    command: Command, monkeypatch: pytest.MonkeyPatch, sweep: list[str], number: int, status: int
+) -> None:
+    def refuse(path: Path, content: bytes) -> None:
+        raise os_error(number)
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
+    message = f"maskcls-train: {Path.cwd()}/here: cannot write in this folder: the system's words\n"
+    assert command("train", SYNTHETIC, *sweep, f"{key}=here") == Result(status, "", message)
+    assert list(Path().iterdir()) == []
+
+
+def test_a_run_that_cannot_start_is_the_machines_failure(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Run, "start", lambda *_: nothing_written("config.yaml"))
+    assert command("train", SYNTHETIC) == Result(5, "", "maskcls-train: the system's words: /disk/config.yaml\n")
+
+
+def test_a_log_that_cannot_be_written_shows_no_traceback(
+    command: Command, job: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(config: TrainConfig, run: Run) -> None:
+        (log,) = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.FileHandler)]
+        with monkeypatch.context() as patch:
+            patch.setattr(log, "flush", lambda: nothing_written("train.log"))
+            logging.getLogger("maskcls").info("epoch 1")
+
+    job(train)
+    assert command("train", SYNTHETIC) == Result(0, "epoch 1\n", "")
+
+
 def test_a_disk_too_full_for_the_record_is_the_machines_failure(
     command: Command, job: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(config: TrainConfig, run: Run) -> None:
-        monkeypatch.setattr(run, "write", lambda: nothing_written())
-
-    def nothing_written() -> None:
-        raise os_error(errno.ENOSPC, "/disk/run.json")
+        monkeypatch.setattr(run, "write", lambda: nothing_written("run.json"))
 
     job(train)
     assert command("train", SYNTHETIC) == Result(5, "", "maskcls-train: the system's words: /disk/run.json\n")
@@ -678,13 +712,6 @@ def test_a_sweeps_directories_are_named_after_what_varies(command: Command, job:
     assert (config.model.name, config.data.cache_dir) == ("mycnn", Path.cwd() / "b c")
 
 
-def test_a_sweep_may_be_written_as_a_range_or_a_pattern(command: Command, job: Callable[..., None]) -> None:
-    job(nothing)
-    arguments = [SYNTHETIC, "-m", "hydra.sweep.dir=sweep", "epochs=range(1,3)", "model=glob(*net*)"]
-    assert command("train", *arguments).status == 0
-    assert jobs_of(Path("sweep")) == ["0_epochs-1_model-resnet18", "1_epochs-2_model-resnet18"]
-
-
 def test_a_failing_job_leaves_the_others_alone(command: Command, job: Callable[..., None]) -> None:
     ends = {1: None, 2: UserError("no images"), 3: TrainingError("the loss is nan"), 4: None, 5: ValueError("a defect")}
     boards = []
@@ -749,12 +776,18 @@ def test_a_sweep_of_one_job_survives_a_leaderboard_that_cannot_be_written(
     command: Command, job: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job(failing(os_error(errno.ENOSPC, "/disk/best.pt")))
-    monkeypatch.setattr(
-        "maskcls.reporting.leaderboard.replaced_atomically", lambda path: (_ for _ in ()).throw(os_error(errno.ENOSPC))
-    )
+    monkeypatch.setattr("maskcls.reporting.leaderboard.replaced_atomically", lambda path: nothing_written(path.name))
     result = command("train", SYNTHETIC, "-m", "hydra.sweep.dir=sweep")
     assert (result.status, result.err) == (5, "maskcls-train: the system's words: /disk/best.pt\n")
     assert jobs_of(Path("sweep")) == ["0"]
+
+
+def test_jobs_that_would_share_a_directory_end_the_sweep(command: Command, job: Callable[..., None]) -> None:
+    job(nothing)
+    result = command("train", SYNTHETIC, "-m", "epochs=1,2", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=same")
+    message = f"maskcls-train: {Path.cwd()}/sweep/same: holds a run already, and would be overwritten\n"
+    assert (result.status, result.err) == (2, message)
+    assert read_run(Path("sweep/same"))["overrides"] == [SYNTHETIC, "epochs=1"]
 
 
 @pytest.mark.parametrize(

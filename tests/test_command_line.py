@@ -6,7 +6,7 @@ import pytest
 from configuration import config_of
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from maskcls.command_line import CommandLine, read_arguments
+from maskcls.command_line import CommandLine, check, read_arguments
 from maskcls.errors import UserError
 
 
@@ -51,6 +51,13 @@ def test_a_wrong_flag_is_refused(typed: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         read_arguments([typed])
     assert str(caught.value) == message
+
+
+def test_a_sweep_may_be_written_as_lists_ranges_and_patterns() -> None:
+    line = read_arguments(["-m", "data=synthetic", "seed=7,8", "epochs=range(1,3)", "model=glob(*net*)"])
+    configs = [job.config for job in check("train", line)]
+    assert [(config.seed, config.epochs) for config in configs] == [(7, 1), (7, 2), (8, 1), (8, 2)]
+    assert {config.model.name for config in configs} == {"resnet18"}
 
 
 NAMES = [

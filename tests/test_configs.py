@@ -58,10 +58,10 @@ def test_every_combination_of_options_composes_and_parses() -> None:
 @pytest.mark.parametrize("experiment", options("experiment"))
 def test_every_experiment_composes_and_parses(experiment: str) -> None:
     settings = yaml.safe_load((CONFIG_DIR / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8"))
-    chosen = {key.removeprefix("override /"): name for item in settings["defaults"] for key, name in item.items()}
-    config = config_of("train", f"experiment={experiment}")
-    assert {group: getattr(config, group).name for group in chosen} == chosen
-    assert config.epochs == settings["epochs"]
+    chosen = {key.removeprefix("override /"): name for item in settings.pop("defaults") for key, name in item.items()}
+    values = schema.as_dictionary(config_of("train", f"experiment={experiment}"))
+    assert {group: values[group]["name"] for group in chosen} == chosen
+    assert OmegaConf.merge(values, settings) == values  # each setting has arrived
 
 
 @pytest.mark.parametrize("command", ["eval", "predict"])

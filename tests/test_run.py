@@ -1,6 +1,8 @@
 """The run directory: claimed once, written whole, read back."""
 
 import csv
+import dataclasses
+import errno
 import json
 import re
 import threading
@@ -12,16 +14,21 @@ import yaml
 from configuration import config_of
 
 import maskcls
-from maskcls.config import parse
-from maskcls.errors import UserError
+from maskcls.config import TrainConfig, parse
+from maskcls.errors import MachineError, UserError
 from maskcls.run import Run, claim_directory, find_checkpoint, read_run, replaced_atomically, write_json
 
 ROW = {"epoch": 1, "val_accuracy": 0.5}
 
 
+@pytest.fixture(scope="module")
+def config() -> TrainConfig:
+    return config_of("train", "data=synthetic", "data.cache_dir=/cache")
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run.start(tmp_path / "run", "train", config_of("train", "data=synthetic"), ["data=synthetic"])
+def run(tmp_path: Path, config: TrainConfig) -> Run:
+    return Run.start(tmp_path / "run", "train", config, ["data=synthetic"])
 
 
 def test_two_claims_of_a_name_get_two_folders(tmp_path: Path) -> None:
@@ -76,6 +83,15 @@ def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path, parent:
     wanted = tmp_path / parent / "run"
     with pytest.raises(UserError, match=rf"^{re.escape(str(wanted))}: cannot make this folder: "):
         claim_directory(wanted, rename=rename)
+
+
+def test_a_full_disk_is_the_machines_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(MachineError, match=r"/run: cannot make this folder: No space left on device$"):
+        claim_directory(tmp_path / "run", rename=True)
 
 
 def test_a_file_is_replaced_when_the_block_ends_well() -> None:
@@ -148,8 +164,7 @@ def test_a_checkpoint_that_is_not_there_is_refused(tmp_path: Path) -> None:
         find_checkpoint(tmp_path)
 
 
-def test_a_run_starts_with_its_configuration_and_record(run: Run) -> None:
-    config = config_of("train", "data=synthetic")
+def test_a_run_starts_with_its_configuration_and_record(run: Run, config: TrainConfig) -> None:
     assert sorted(path.name for path in run.directory.iterdir()) == ["config.yaml", "run.json"]
     written = yaml.safe_load((run.directory / "config.yaml").read_text(encoding="utf-8"))
     assert parse("train", written) == config
@@ -165,11 +180,10 @@ def test_a_run_starts_with_its_configuration_and_record(run: Run) -> None:
     assert "exit_status" not in record
 
 
-def test_a_run_is_never_written_over_another(run: Run) -> None:
+def test_a_run_is_never_written_over_another(run: Run, config: TrainConfig) -> None:
     run.finish("finished", 0)
-    config = config_of("train", "data=synthetic", "epochs=3")
     with pytest.raises(UserError, match=rf"^{re.escape(str(run.directory))}: holds a run already"):
-        Run.start(run.directory, "train", config, [])
+        Run.start(run.directory, "train", dataclasses.replace(config, epochs=3), [])
     assert read_run(run.directory)["status"] == "finished"
     assert yaml.safe_load((run.directory / "config.yaml").read_text(encoding="utf-8"))["epochs"] == 10
 
