@@ -20,7 +20,6 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from maskcls import __version__
 from maskcls.command_line import (
@@ -28,6 +27,7 @@ from maskcls.command_line import (
     CONFIG_DIR,
     CommandLine,
     check,
+    describe,
     directory_of,
     one_line,
     parse_overrides,
@@ -67,9 +67,13 @@ def main(command: str, arguments: Sequence[str]) -> int:
     try:
         line = read_arguments(arguments)
         if line.shows_only:
-            if not line.completes_shell:  # what follows that flag are no overrides
-                check(command, line, partial=True)
-            return _enter_hydra(command, line)
+            # what follows the flag of a shell's completion are no overrides
+            text = None if line.completes_shell else describe(line, check(command, line, partial=True)[0].composed)
+            if text is None:
+                return _enter_hydra(command, line)
+            print(text)
+            sys.stdout.flush()
+            return 0
         jobs = check(command, line)
         for job in jobs:
             require_files(job.config)
@@ -248,6 +252,8 @@ class ConsoleHandler(logging.Handler):
     """Writes records between progress bars, without tracebacks: information to stdout, the rest to stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
         encoding = stream.encoding or "utf-8"
         text = record.getMessage().encode(encoding, "backslashreplace").decode(encoding)

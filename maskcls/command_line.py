@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from string import Template
 from typing import Any, NamedTuple
 
 import hydra
@@ -160,6 +161,21 @@ def check(command: str, line: CommandLine, partial: bool = False) -> list[Job]:
     return jobs
 
 
+def describe(line: CommandLine, composed: DictConfig) -> str | None:
+    """What ``--help`` or ``--cfg job`` prints; None for flags that are left to Hydra, which composes once more."""
+    if line.flags not in (["--help"], ["-h"], ["--cfg", "job"], ["-c", "job"]):
+        return None
+    config = composed.copy()
+    OmegaConf.set_struct(config, False)
+    del config["hydra"]
+    shown = OmegaConf.to_yaml(config)
+    return (
+        Template(composed.hydra.help.template).safe_substitute(CONFIG=shown)
+        if line.has("--help", "-h")
+        else shown.removesuffix("\n")
+    )
+
+
 def parse_overrides(texts: Sequence[str]) -> list[Override]:
     """Read overrides by Hydra's grammar.
 
@@ -206,8 +222,7 @@ def _compose(command: str, line: CommandLine, overrides: list[str]) -> DictConfi
 
 def _explain(command: str, line: CommandLine, added: list[str], overrides: list[str], error: Exception) -> UserError:
     """Find the override that broke the composition, and say what would be right."""
-    shipped = hydra.compose(command, overrides=added, return_hydra_config=True)
-    groups = [group for group in shipped.hydra.runtime.choices if not group.startswith("hydra/")]
+    groups = _groups(command)
     choices: list[Override] = []
     values: list[Override] = []
     for override in parse_overrides(overrides):
@@ -240,6 +255,13 @@ def _explain(command: str, line: CommandLine, added: list[str], overrides: list[
     return UserError(one_line(error))
 
 
+def _groups(command: str) -> list[str]:
+    """The groups that a command's file chooses from."""
+    defaults = yaml.safe_load((CONFIG_DIR / f"{command}.yaml").read_text(encoding="utf-8"))["defaults"]
+    names = [name for item in defaults if isinstance(item, dict) for name in item]
+    return [name for name in names if not name.startswith(("hydra/", "override ", "optional "))]
+
+
 def _options(group: str, config_dir: str | None) -> list[str]:
     """The names of a group's files, the user's own included."""
     folders = [Path(top, group) for top in (CONFIG_DIR, config_dir) if top]
@@ -264,10 +286,10 @@ def plain(config: DictConfig, partial: bool = False) -> dict[str, Any]:
     config = config.copy()
     OmegaConf.set_struct(config, False)
     config.pop("hydra", None)
-    if partial:
-        for key in OmegaConf.missing_keys(config):
-            OmegaConf.update(config, key, "PATH")
     try:
+        if partial:
+            for key in OmegaConf.missing_keys(config):
+                OmegaConf.update(config, key, "PATH")
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
         raise _unresolved(error) from None

@@ -48,6 +48,7 @@ FractionBelowOne = Annotated[float, Range(0, 1, below_high=True)]
 
 Device = Annotated[str, "auto, cpu, cuda, cuda:N or mps"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Choice = Literal["auto", True, False]
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,10 @@ class DataConfig:
     val_fraction: Annotated[float, Range(0, 1, above_low=True, below_high=True)]
     test_fraction: FractionBelowOne
     split_seed: WholeNumber
-    workers: WholeNumber
     cache_dir: Path
+    cache_gb: NonNegative | None
+    workers: Count | None
+    resident: Choice
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,9 @@ class TrainConfig:
     epochs: Count
     seed: WholeNumber
     device: Device
+    threads: Count | None
     precision: Precision
+    compile: Choice
     label_smoothing: FractionBelowOne
     ema_decay: Annotated[float, Range(0, 1, above_low=True, below_high=True)] | None
     early_stopping: EarlyStoppingConfig
@@ -212,8 +217,9 @@ class TrainConfig:
 class EvalDataConfig:
     root: Path | None
     batch_size: Count | None
-    workers: WholeNumber
     cache_dir: Path
+    cache_gb: NonNegative | None
+    workers: Count | None
 
 
 @dataclass(frozen=True)
@@ -222,6 +228,7 @@ class EvalConfig:
     split: Literal["train", "val", "test", "all"] | None
     data: EvalDataConfig
     device: Device
+    threads: Count | None
     precision: Precision | None
     plots: bool
 
@@ -232,6 +239,7 @@ class PredictConfig:
     source: str
     batch_size: Count | None
     device: Device
+    threads: Count | None
     precision: Precision | None
 
 
@@ -332,9 +340,11 @@ def _convert_scalar(value: Any, annotation: Any, key: str, optional: bool) -> An
         return UserError(f"{key}={_shown(value)}: expected {expected}{' or null' if optional else ''}{hint}")
 
     if typing.get_origin(annotation) is Literal:
-        names = typing.get_args(annotation)
-        if value not in names:
-            raise refuse(f"one of {', '.join(names)}" if len(names) > 1 else names[0], nearest(str(value), names))
+        choices = typing.get_args(annotation)
+        if not any(value == choice and type(value) is type(choice) for choice in choices):  # 1 is not true
+            names = [_shown(choice) for choice in choices]
+            hint = nearest(str(value), [name for name in names if name != value])
+            raise refuse(f"one of {', '.join(names)}" if len(names) > 1 else names[0], hint)
         return value
     kind, limits = annotation, None
     if typing.get_origin(annotation) is Annotated:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hydra.core.global_hydra import GlobalHydra
 from images import write_dataset
 
@@ -23,11 +24,14 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def unchanged(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Hydra reads sys.argv and sets up logging for the whole process."""
+    """Hydra reads sys.argv and sets up logging for the whole process, and every job torch's threads and numbers."""
     monkeypatch.setattr(sys, "argv", ["pytest"])
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    threads = torch.get_num_threads()
     yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
     for handler in set(root.handlers) - set(handlers):
         handler.close()
     root.handlers[:] = handlers

@@ -18,7 +18,7 @@ from configuration import config_of
 
 import maskcls
 from maskcls import cli
-from maskcls.command_line import CONFIG_DIR
+from maskcls.command_line import CONFIG_DIR, read_arguments
 from maskcls.config import EvalConfig, PredictConfig, TrainConfig, parse
 from maskcls.errors import TrainingError, UserError
 from maskcls.run import Run, read_run
@@ -97,10 +97,10 @@ def only_run() -> Path:
 
 SGD_KEYS = "name, lr, momentum, nesterov, weight_decay, decay_norm_and_bias, clip_norm"
 TOP_KEYS = (
-    "model, optim, schedule, data, augment, epochs, seed, device, precision, label_smoothing, ema_decay, "
-    "early_stopping, test, plots"
+    "model, optim, schedule, data, augment, epochs, seed, device, threads, precision, compile, label_smoothing, "
+    "ema_decay, early_stopping, test, plots"
 )
-EXPERIMENTS = "demo, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, study/vgg16_adam"
+EXPERIMENTS = "demo, fast, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, study/vgg16_adam"
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,8 @@ def test_a_wrong_training_is_refused_in_one_line(command: Command, typed: str, m
         (
             "eval",
             "ckpt=a.pt model=mycnn",
-            "model=mycnn: no key or group 'model' in maskcls-eval; it has ckpt, split, data, device, precision, plots",
+            "model=mycnn: no key or group 'model' in maskcls-eval; it has ckpt, split, data, device, threads, "
+            "precision, plots",
         ),
         (
             "eval",
@@ -372,6 +373,32 @@ def test_cfg_shows_the_configuration(command: Command) -> None:
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [
+        ("train", "--help"),
+        ("train", "model=mycnn -h epochs=3"),
+        ("train", "--cfg job data.root=/faces optim=adam"),
+        ("eval", "--help"),
+        ("eval", "-c job data.root=${oc.env:HOME}"),
+        ("predict", "--help"),
+        ("predict", "--cfg=job threads=3"),
+    ],
+)
+def test_what_is_shown_is_what_hydra_would_show(
+    command: Command, name: str, typed: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = typed.split(" ")
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "_enter_hydra", lambda *_: pytest.fail("Hydra composes once more"))
+        ours = command(name, *arguments)
+    assert cli._enter_hydra(name, read_arguments(arguments)) == 0
+    hydras = capsys.readouterr()
+    now = re.compile(r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d")  # in the run directory that the help page names
+    assert (now.sub("NOW", ours.out), ours.err) == (now.sub("NOW", hydras.out), hydras.err)
+    assert ours.status == 0
+
+
 def test_cfg_with_resolve_shows_a_configuration_that_parses(command: Command) -> None:
     result = command("train", "model=mycnn", "--cfg", "job", "--resolve")
     assert parse("train", yaml.safe_load(result.out)) == config_of("train", "model=mycnn")
@@ -445,7 +472,8 @@ def test_a_users_own_experiment_is_taken(command: Command, job: Callable[..., No
     [
         (
             "mina",
-            f"experiment=mina: expected one of broken, demo, mine, {EXPERIMENTS[6:]}, wrong; did you mean 'mine'?",
+            f"experiment=mina: expected one of broken, demo, fast, mine, {EXPERIMENTS[12:]}, wrong; "
+            "did you mean 'mine'?",
         ),
         ("wrong", f"epohcs is not a key: allowed are {TOP_KEYS}; did you mean 'epochs'?"),
     ],

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from configuration import config_of
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from maskcls.command_line import CommandLine, check, read_arguments
+from maskcls.command_line import CommandLine, _groups, check, describe, read_arguments
 from maskcls.errors import UserError
 
 
@@ -51,6 +52,31 @@ def test_a_wrong_flag_is_refused(typed: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         read_arguments([typed])
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "typed", [["--cfg", "all"], ["--cfg", "job", "--resolve"], ["--help", "--config-dir", "."], ["--info"], []]
+)
+def test_flags_beyond_help_and_cfg_are_left_to_hydra(typed: list[str]) -> None:
+    line = read_arguments([*typed, "data=synthetic"])
+    assert describe(line, check("train", line, partial=True)[0].composed) is None
+
+
+def test_what_is_described_keeps_the_configuration_whole() -> None:
+    line = read_arguments(["--cfg", "job"])
+    composed = check("train", line, partial=True)[0].composed
+    before = composed.copy()
+    assert "hydra" not in yaml.safe_load(describe(line, composed))
+    assert composed == before
+    assert "hydra" in composed
+
+
+@pytest.mark.parametrize(
+    ("command", "groups"),
+    [("train", ["model", "optim", "schedule", "data", "augment", "experiment"]), ("eval", []), ("predict", [])],
+)
+def test_a_commands_groups_are_those_of_its_file(command: str, groups: list[str]) -> None:
+    assert _groups(command) == groups
 
 
 def test_a_sweep_may_be_written_as_lists_ranges_and_patterns() -> None:

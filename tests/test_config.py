@@ -38,8 +38,8 @@ SCHEDULE = {
 }
 COMMON_DATA = {
     "root": "/data/faces", "positive_class": "Mask", "batch_size": 16, "eval_batch_size": 64, "input_size": 64,
-    "normalization": "dataset", "val_fraction": 0.2, "test_fraction": 0.3, "split_seed": 4, "workers": 2,
-    "cache_dir": "/cache",
+    "normalization": "dataset", "val_fraction": 0.2, "test_fraction": 0.3, "split_seed": 4,
+    "cache_dir": "/cache", "cache_gb": 1.5, "workers": 2, "resident": True,
 }  # fmt: skip
 DATA = {
     "folder": {**COMMON_DATA, "name": "folder"},
@@ -61,16 +61,17 @@ GROUPS: dict[str, dict[str, dict[str, Any]]] = {
 COMMANDS: dict[str, dict[str, Any]] = {
     "train": {
         "model": MODEL["resnet18"], "optim": SGD, "schedule": SCHEDULE["constant"], "data": DATA["folder"],
-        "augment": AUGMENT["none"], "epochs": 7, "seed": 5, "device": "cpu", "precision": "float32",
-        "label_smoothing": 0.1, "ema_decay": 0.9, "early_stopping": {"patience": 3, "min_delta": 0.01},
-        "test": "both", "plots": False,
+        "augment": AUGMENT["none"], "epochs": 7, "seed": 5, "device": "cpu", "threads": 3, "precision": "float32",
+        "compile": False, "label_smoothing": 0.1, "ema_decay": 0.9,
+        "early_stopping": {"patience": 3, "min_delta": 0.01}, "test": "both", "plots": False,
     },
     "eval": {
-        "ckpt": "/runs/best.pt", "split": "val", "device": "cpu", "precision": "float32", "plots": False,
-        "data": {"root": "/data/faces", "batch_size": 16, "workers": 2, "cache_dir": "/cache"},
+        "ckpt": "/runs/best.pt", "split": "val", "device": "cpu", "threads": 3, "precision": "float32", "plots": False,
+        "data": {"root": "/data/faces", "batch_size": 16, "cache_dir": "/cache", "cache_gb": 1.5, "workers": 2},
     },
     "predict": {
-        "ckpt": "/runs/best.pt", "source": "photos/*.jpg", "batch_size": 16, "device": "cpu", "precision": "float32",
+        "ckpt": "/runs/best.pt", "source": "photos/*.jpg", "batch_size": 16, "device": "cpu", "threads": 3,
+        "precision": "float32",
     },
 }  # fmt: skip
 CHOICES = [(group, name) for group, options in GROUPS.items() for name in options]
@@ -198,8 +199,8 @@ def test_the_options_here_are_those_of_the_schema() -> None:
     [
         (
             {"epohcs": 3},
-            "epohcs is not a key: allowed are model, optim, schedule, data, augment, epochs, seed, device, precision, "
-            "label_smoothing, ema_decay, early_stopping, test, plots; did you mean 'epochs'?",
+            "epohcs is not a key: allowed are model, optim, schedule, data, augment, epochs, seed, device, threads, "
+            "precision, compile, label_smoothing, ema_decay, early_stopping, test, plots; did you mean 'epochs'?",
         ),
         (
             {"optim__lrr": 0.1},
@@ -314,7 +315,8 @@ RANGES = {
     "DataConfig.val_fraction": "(0, 1)",
     "DataConfig.test_fraction": "[0, 1)",
     "DataConfig.split_seed": "[0, inf)",
-    "DataConfig.workers": "[0, inf)",
+    "DataConfig.cache_gb": "[0, inf)",
+    "DataConfig.workers": "[1, inf)",
     "SyntheticConfig.seed": "[0, inf)",
     "SyntheticConfig.train_images": "[4, inf)",
     "SyntheticConfig.val_images": "[2, inf)",
@@ -328,13 +330,17 @@ RANGES = {
     "LightAugmentConfig.saturation": "[0, 1)",
     "TrainConfig.epochs": "[1, inf)",
     "TrainConfig.seed": "[0, inf)",
+    "TrainConfig.threads": "[1, inf)",
     "TrainConfig.label_smoothing": "[0, 1)",
     "TrainConfig.ema_decay": "(0, 1)",
     "EarlyStoppingConfig.patience": "[1, inf)",
     "EarlyStoppingConfig.min_delta": "[0, inf)",
     "EvalDataConfig.batch_size": "[1, inf)",
-    "EvalDataConfig.workers": "[0, inf)",
+    "EvalDataConfig.cache_gb": "[0, inf)",
+    "EvalDataConfig.workers": "[1, inf)",
+    "EvalConfig.threads": "[1, inf)",
     "PredictConfig.batch_size": "[1, inf)",
+    "PredictConfig.threads": "[1, inf)",
 }
 
 
@@ -383,10 +389,12 @@ def test_a_range_describes_itself(limits: Range, text: str) -> None:
     assert str(limits) == text
 
 
-NAMES = {
+NAMES: dict[str, tuple[str | bool, ...]] = {
+    "TrainConfig.compile": ("auto", True, False),
     "TrainConfig.precision": ("auto", "float32", "bfloat16", "float16"),
     "TrainConfig.test": ("best", "last", "both", "none"),
     "DataConfig.normalization": ("study", "dataset", "imagenet"),
+    "DataConfig.resident": ("auto", True, False),
     "EvalConfig.split": ("train", "val", "test", "all"),
     "EvalConfig.precision": ("auto", "float32", "bfloat16", "float16"),
     "PredictConfig.precision": ("auto", "float32", "bfloat16", "float16"),
@@ -406,16 +414,41 @@ def test_every_list_of_names_is_tested() -> None:
         for name in NAMES[declared_in(leaf)]
     ],
 )
-def test_each_name_is_accepted(leaf: Leaf, name: str) -> None:
-    assert get(parse(leaf.command, with_leaf(leaf, name)), leaf.key) == name
+def test_each_name_is_accepted(leaf: Leaf, name: str | bool) -> None:
+    parsed = get(parse(leaf.command, with_leaf(leaf, name)), leaf.key)
+    assert parsed == name
+    assert type(parsed) is type(name)
 
 
-@pytest.mark.parametrize("leaf", [pytest.param(leaf, id=f"{leaf.option}-{leaf.key}") for leaf in NAMED])
-@pytest.mark.parametrize("value", [3, True, "", "Auto!", ["auto"]])
+WRONG_NAMES = [0, 1, 1.0, 3, True, False, "", "Auto!", "true", "False", ["auto"], [True], {}]
+
+
+@pytest.mark.parametrize(
+    ("leaf", "value"),
+    [
+        pytest.param(leaf, value, id=f"{leaf.option}-{leaf.key}-{value!r}")
+        for leaf in NAMED
+        for value in WRONG_NAMES
+        if not (isinstance(value, bool) and value in NAMES[declared_in(leaf)])
+    ],
+)
 def test_another_name_is_refused_with_the_names(leaf: Leaf, value: Any) -> None:
     null = " or null" if type(None) in members(leaf.annotation) else ""
-    expected = f": expected one of {', '.join(NAMES[declared_in(leaf)])}{null}"
-    assert expected in refusal(leaf.command, with_leaf(leaf, value))
+    names = ", ".join(str(name).lower() for name in NAMES[declared_in(leaf)])
+    shown = str(value).lower() if isinstance(value, bool) else value
+    message = refusal(leaf.command, with_leaf(leaf, value))
+    assert message.partition("; did you mean")[0] == (
+        f"{leaf.key.replace('__', '.')}={shown}: expected one of {names}{null}"
+    )
+
+
+@pytest.mark.parametrize("key", ["compile", "data__resident"])
+@pytest.mark.parametrize(
+    ("value", "shown"), [(1, "1"), (0, "0"), ("true", "true"), ("false", "false"), ("on", "on"), (None, "null")]
+)
+def test_a_choice_takes_only_true_and_false_themselves(key: str, value: Any, shown: str) -> None:
+    expected = f"{key.replace('__', '.')}={shown}: expected one of auto, true, false"
+    assert refusal("train", values("train", **{key: value})) == expected
 
 
 def test_a_misspelt_name_gets_the_nearest() -> None:
@@ -428,13 +461,20 @@ OPTIONAL = {
     "SGDConfig.clip_norm",
     "AdamConfig.clip_norm",
     "DataConfig.positive_class",
+    "DataConfig.cache_gb",
+    "DataConfig.workers",
+    "TrainConfig.threads",
     "TrainConfig.ema_decay",
     "EarlyStoppingConfig.patience",
     "EvalConfig.split",
+    "EvalConfig.threads",
     "EvalConfig.precision",
     "EvalDataConfig.root",
     "EvalDataConfig.batch_size",
+    "EvalDataConfig.cache_gb",
+    "EvalDataConfig.workers",
     "PredictConfig.batch_size",
+    "PredictConfig.threads",
     "PredictConfig.precision",
 }
 

@@ -64,6 +64,20 @@ def test_every_experiment_composes_and_parses(experiment: str) -> None:
     assert OmegaConf.merge(values, settings) == values  # each setting has arrived
 
 
+@pytest.mark.parametrize("path", sorted((CONFIG_DIR / "recipe").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_arrives_and_gives_way_to_what_is_typed(path: Path) -> None:
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    chosen = [f"experiment={path.parent.name}", f"model={path.stem}"]
+    values = schema.as_dictionary(config_of("train", *chosen))
+    assert OmegaConf.merge(values, settings) == values
+    typed = config_of("train", *chosen, "epochs=7", "optim.lr=0.007")
+    assert (typed.epochs, typed.optim.lr) == (7, 0.007)
+
+
+def test_the_fast_experiment_has_a_recipe_for_every_model() -> None:
+    assert options("recipe/fast") == options("model")
+
+
 @pytest.mark.parametrize("command", ["eval", "predict"])
 def test_the_other_commands_compose_and_parse(command: str) -> None:
     paths = ["ckpt=best.pt", *(["source=photos"] if command == "predict" else [])]
@@ -228,4 +242,5 @@ def test_an_explained_range_is_that_of_the_schema(path: Path, key: str, comment:
 )
 def test_a_list_of_names_is_explained_in_full(path: Path, key: str, comment: str) -> None:
     names = typing.get_args(annotation_of(path, key))
-    assert [name for name in names if not re.search(rf"\b{name}\b", comment)] == []
+    shown = [str(name).lower() if isinstance(name, bool) else name for name in names]
+    assert [name for name in shown if not re.search(rf"\b{name}\b", comment)] == []

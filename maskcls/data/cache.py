@@ -3,7 +3,8 @@
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from maskcls.data.decode import UnreadableImageError, decode_image, resize_image
+from maskcls.config import DataConfig, EvalDataConfig
+from maskcls.data.decode import UnreadableImageError, read_image
+from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
 from maskcls.run import replaced_atomically
 
@@ -21,11 +24,50 @@ log = logging.getLogger(__name__)
 TRANSFORM_VERSION = 1
 
 
-def cached_images(root: Path, paths: Sequence[str], size: int, cache_dir: Path) -> np.ndarray:
+def open_images(
+    root: Path, splits: Mapping[str, Sequence[str]], size: int, config: DataConfig | EvalDataConfig
+) -> dict[str, np.ndarray | StreamedImages]:
+    """The images of each split, from the cache; decoded anew at each read where they are more than it may hold.
+
+    Args:
+        root: the folder that the paths of ``splits`` are relative to.
+        size: pixels a side.
+        config: ``cache_dir``, ``cache_gb`` and ``workers`` are looked at.
+
+    Raises:
+        UserError: as `cached_images` does.
+    """
+    threads = config.workers or os.cpu_count() or 1
+    needed = sum(map(len, splits.values())) * size * size * 3
+    if config.cache_gb is None:
+        existing = next(folder for folder in (config.cache_dir, *config.cache_dir.parents) if folder.exists())
+        missing = [paths for paths in splits.values() if not _file(root, paths, size, config.cache_dir).exists()]
+        fits = sum(map(len, missing)) * size * size * 3 <= shutil.disk_usage(existing).free / 2
+        limit = "half of the disk space that is free"
+    else:
+        fits, limit = needed <= config.cache_gb * 1e9, f"data.cache_gb={config.cache_gb:g}"
+    if fits:
+        return {name: cached_images(root, paths, size, config.cache_dir, threads) for name, paths in splits.items()}
+    log.info(
+        "the images take %.1f GB at %d pixels, more than %s: not cached, but decoded in %d threads each time",
+        needed / 1e9,
+        size,
+        limit,
+        threads,
+    )
+    return {name: StreamedImages(root, paths, size, threads) for name, paths in splits.items()}
+
+
+def cached_images(
+    root: Path, paths: Sequence[str], size: int, cache_dir: Path, threads: int | None = None
+) -> np.ndarray:
     """The images of ``paths``, decoded and resized, from the cache; built there first where it is not.
 
     The cache's key is made of each file's path, size and time of change, and of the image size: a file that
     changed is decoded anew. When several processes ask at once, one builds and the others wait.
+
+    Args:
+        threads: that decode; None for one a core.
 
     Returns:
         uint8 [images, size, size, 3], memory-mapped, read-only.
@@ -33,7 +75,7 @@ def cached_images(root: Path, paths: Sequence[str], size: int, cache_dir: Path) 
     Raises:
         UserError: naming the files that cannot be read, or the folder that cannot be written.
     """
-    path = cache_dir / f"{_key(root, paths, size)}.npy"
+    path = _file(root, paths, size, cache_dir)
     if not path.exists():
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
@@ -42,12 +84,12 @@ def cached_images(root: Path, paths: Sequence[str], size: int, cache_dir: Path) 
             raise UserError(f"data.cache_dir={cache_dir}: cannot write in this folder: {error.strerror}") from None
         with lock:
             if not path.exists():
-                _build(path, root, paths, size)
+                _build(path, root, paths, size, threads)
     images: np.ndarray = np.load(path, mmap_mode="r")
     return images
 
 
-def _key(root: Path, paths: Sequence[str], size: int) -> str:
+def _file(root: Path, paths: Sequence[str], size: int, cache_dir: Path) -> Path:
     digest = hashlib.sha256(f"{TRANSFORM_VERSION} {size} {root}\n".encode(errors="surrogateescape"))
     for path in paths:
         try:
@@ -55,10 +97,10 @@ def _key(root: Path, paths: Sequence[str], size: int) -> str:
         except OSError as error:
             raise UserError(f"{root / path}: {error.strerror}") from None
         digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:32]
+    return cache_dir / f"{digest.hexdigest()[:32]}.npy"
 
 
-def _build(path: Path, root: Path, paths: Sequence[str], size: int) -> None:
+def _build(path: Path, root: Path, paths: Sequence[str], size: int, threads: int | None) -> None:
     shape = (len(paths), size, size, 3)
     log.info("decoding %d images to %d pixels into %s (%.0f MB)", len(paths), size, path, np.prod(shape) / 1e6)
     with replaced_atomically(path) as temporary:
@@ -67,13 +109,13 @@ def _build(path: Path, root: Path, paths: Sequence[str], size: int) -> None:
 
         def fill(position: int) -> str | None:
             try:
-                images[position] = resize_image(decode_image(root / paths[position]), size)
+                images[position] = read_image(root / paths[position], size)
             except UnreadableImageError as error:
                 return str(error)
             return None
 
         # threads: OpenCV and torch release the interpreter's lock
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
             bar = tqdm(pool.map(fill, range(len(paths))), total=len(paths), desc="decode", unit="image", disable=None)
             faults = [fault for fault in bar if fault is not None]
         if faults:

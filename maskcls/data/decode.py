@@ -5,8 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional
+from torch.nn import functional
 
 # a message of OpenCV's for each broken file would bury ours
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -55,6 +54,11 @@ def resize_image(image: np.ndarray, size: int) -> np.ndarray:
         uint8 [size, size, 3].
     """
     # OpenCV's bilinear resize does not antialias
-    channels_first = torch.from_numpy(image).permute(2, 0, 1)
-    resized = functional.resize(channels_first, [size, size], InterpolationMode.BILINEAR, antialias=True)
-    return resized.permute(1, 2, 0).numpy()
+    batch = torch.from_numpy(image).permute(2, 0, 1)[None]
+    resized = functional.interpolate(batch, size=(size, size), mode="bilinear", antialias=True)
+    return resized[0].permute(1, 2, 0).numpy()
+
+
+def read_image(path: Path, size: int) -> np.ndarray:
+    """Decode and resize an image file: uint8 [size, size, 3]. Raises as `decode_image` does."""
+    return resize_image(decode_image(path), size)

@@ -1,94 +1,103 @@
-"""Batches: gathered from the cache as uint8, moved to the device, and normalised there."""
+"""Batches: gathered from a split's images as uint8, moved to the device, and normalised there."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from maskcls.data.statistics import Normalization
+from maskcls.data.streaming import StreamedImages
 
 Batch = tuple[Tensor, Tensor]
 
+# batches made ready while one is being trained on
+AHEAD = 2
 
-class CachedImages(Dataset[Batch]):
-    """Images of one split, read a batch at a time.
 
-    Args:
-        images: uint8 [images, height, width, 3], usually memory-mapped.
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images of one split.
+
+    Attributes:
+        images: uint8 [images, height, width, 3], usually memory-mapped, or what reads like it.
         labels: class indices, as many.
     """
 
-    def __init__(self, images: np.ndarray, labels: Sequence[int]) -> None:
-        self.images = images
-        self.labels = torch.tensor(labels, dtype=torch.int64)
+    images: np.ndarray | StreamedImages
+    labels: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitems__(self, positions: list[int]) -> Batch:
-        """Return uint8 [batch, height, width, 3] and int64 [batch]; torch's loaders call this once a batch."""
-        return torch.from_numpy(self.images[positions]), self.labels[positions]
 
-
-class DeviceLoader:
-    """Iterates over a torch DataLoader and moves each batch to the device.
+class Loader:
+    """Iterates over a split's batches on the device; each iteration is an epoch.
 
     Args:
-        loader: yields batches of `CachedImages`.
-        device: where they go.
+        split: what to iterate over.
+        batch_size: images in a batch; the last one may be smaller.
+        device: where the batches go.
+        shuffle: draws the order of each epoch, on the CPU; None for the split's own order.
+        resident: copy the whole split to the device now, and gather each batch there.
 
     Yields (from iteration):
         uint8 [batch, 3, height, width] in channels_last memory format, and int64 [batch].
     """
 
-    def __init__(self, loader: DataLoader[Batch], device: torch.device) -> None:
-        self.loader = loader
+    def __init__(
+        self,
+        split: LabelledImages,
+        batch_size: int,
+        device: torch.device,
+        shuffle: torch.Generator | None = None,
+        resident: bool = False,
+    ) -> None:
+        self.images = split.images
+        self.labels = torch.tensor(split.labels, dtype=torch.int64)
+        self.batch_size = batch_size
         self.device = device
+        self.shuffle = shuffle
+        self.resident: Batch | None = None
+        if resident:
+            copied = torch.empty((len(split), *split.images[:1].shape[1:]), dtype=torch.uint8, device=device)
+            for start in range(0, len(split), 256):  # a part at a time: the host's memory need not hold them all
+                copied[start : start + 256] = torch.from_numpy(np.array(split.images[start : start + 256]))
+            self.resident = copied, self.labels.to(device)
 
     def __len__(self) -> int:
-        return len(self.loader)
+        return -(-len(self.labels) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for images, labels in self.loader:
-            if self.device.type == "cuda":  # only from pinned memory do copies overlap with compute
-                images, labels = images.pin_memory(), labels.pin_memory()
+        count = len(self.labels)
+        order = torch.arange(count) if self.shuffle is None else torch.randperm(count, generator=self.shuffle)
+        for images, labels in self._ahead(order) if self.resident is None else self._on_device(order, *self.resident):
             # channels last in memory: what convolutions are fastest on, and what the cache holds already
-            images = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-            yield images, labels.to(self.device, non_blocking=True)
+            yield images.permute(0, 3, 1, 2), labels
 
+    def _on_device(self, order: Tensor, images: Tensor, labels: Tensor) -> Iterator[Batch]:
+        for chosen in order.to(self.device).split(self.batch_size):
+            yield images[chosen], labels[chosen]
 
-def training_loader(
-    dataset: CachedImages, batch_size: int, generator: torch.Generator, workers: int
-) -> DataLoader[Batch]:
-    """Batches in an order that ``generator`` shuffles; the last one may be smaller."""
-    return _loader(dataset, RandomSampler(dataset, generator=generator), batch_size, workers)
+    def _ahead(self, order: Tensor) -> Iterator[Batch]:
+        """Gather in a thread of its own, while the batches before are computed on."""
+        with ThreadPoolExecutor(1, thread_name_prefix="loader") as thread:
+            pending: deque[Future[Batch]] = deque()
+            for chosen in order.split(self.batch_size):
+                pending.append(thread.submit(self._gather, chosen))
+                if len(pending) > AHEAD:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
 
-
-def evaluation_loader(dataset: CachedImages, batch_size: int, workers: int) -> DataLoader[Batch]:
-    """Batches in the data set's order."""
-    return _loader(dataset, SequentialSampler(dataset), batch_size, workers)
-
-
-def _loader(
-    dataset: CachedImages, sampler: RandomSampler | SequentialSampler, batch_size: int, workers: int
-) -> DataLoader[Batch]:
-    return DataLoader(
-        dataset,
-        batch_sampler=BatchSampler(sampler, batch_size, drop_last=False),
-        collate_fn=_as_is,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        # of its own: it would draw from the global one, at each epoch without workers and once with them
-        generator=torch.Generator(),
-    )
-
-
-def _as_is(batch: Any) -> Any:
-    # CachedImages returns whole batches
-    return batch
+    def _gather(self, chosen: Tensor) -> Batch:
+        images, labels = torch.from_numpy(self.images[chosen.numpy()]), self.labels[chosen]
+        if self.device.type == "cuda":  # only from pinned memory do copies overlap with compute
+            images, labels = images.pin_memory(), labels.pin_memory()
+        return images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
 
 
 class Normalize(torch.nn.Module):

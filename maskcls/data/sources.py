@@ -4,8 +4,6 @@ import logging
 import shutil
 from pathlib import Path
 
-from filelock import FileLock
-
 from maskcls.config import AnyDataConfig, FaceMask12KConfig, SyntheticConfig
 from maskcls.data.index import Index, cut_missing_splits, index_folder
 from maskcls.errors import UserError
@@ -61,12 +59,14 @@ def open_dataset(config: AnyDataConfig) -> Index:
 def _draw(config: SyntheticConfig) -> Path:
     """Draw the synthetic data set, once, and return its folder."""
     counts = {"Train": config.train_images, "Validation": config.val_images, "Test": config.test_images}
-    name = f"seed{config.seed}_" + "_".join(map(str, counts.values()))
+    from filelock import FileLock
+
+    from maskcls.data.synthetic import DRAWING_VERSION, write_dataset
+
+    name = f"v{DRAWING_VERSION}_seed{config.seed}_" + "_".join(map(str, counts.values()))
     folder = config.root / name
     if folder.is_dir():
         return folder
-    from maskcls.data.synthetic import write_dataset
-
     try:
         config.root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(config.root / f"{name}.lock").acquire()

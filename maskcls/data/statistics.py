@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maskcls.data.streaming import StreamedImages
+
 
 class Normalization(NamedTuple):
     """Per channel (red, green, blue), of values scaled to 0..1."""
@@ -18,7 +20,7 @@ STUDY = Normalization((0.5685, 0.4648, 0.4162), (0.2430, 0.2229, 0.2187))
 IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def measure(images: np.ndarray, chunk: int = 256) -> Normalization:
+def measure(images: np.ndarray | StreamedImages, chunk: int = 256) -> Normalization:
     """Mean and standard deviation over all pixels of all images.
 
     Args:

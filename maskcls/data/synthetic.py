@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+DRAWING_VERSION = 1  # change it when the images of a seed change
 CLASSES = ("WithMask", "WithoutMask")
 SIDES = (72, 224)  # the smallest and the largest side length in pixels, both included
 

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from maskcls.config import AnyDataConfig, EvalConfig, SyntheticConfig, parse
-from maskcls.data.cache import cached_images
+from maskcls.data.cache import open_images
 from maskcls.data.index import Index, cut_missing_splits, index_folder, match_classes
-from maskcls.data.loaders import CachedImages, DeviceLoader, evaluation_loader
+from maskcls.data.loaders import LabelledImages, Loader
 from maskcls.data.sources import open_dataset
 from maskcls.errors import UserError
 from maskcls.evaluation.metrics import percent_with_interval
 from maskcls.evaluation.predictions import Predictions, predict_logits
 from maskcls.evaluation.results import SYNTHETIC_NOTE, write_evaluation
 from maskcls.models.checkpoint import load_checkpoint, restore_model
+from maskcls.models.cpu import prepare_cpu
 from maskcls.models.precision import choose_device, choose_precision
 from maskcls.run import Run, find_checkpoint
 
@@ -31,13 +32,14 @@ def evaluate(config: EvalConfig, run: Run) -> float:
         UserError: where the checkpoint, the data or the device is not what the configuration says.
     """
     path = find_checkpoint(config.ckpt)
+    threads = prepare_cpu(config.threads)
     device = choose_device(config.device)
     content = load_checkpoint(path)
     precision, reason = choose_precision(config.precision or content["precision"], device)
     model, normalize = restore_model(content, path, device)
     log.info("checkpoint %s, epoch %d", path, content["progress"]["epoch"])
     reason = reason if config.precision else "as in training"
-    log.info("device %s, precision %s (%s)", device, precision.name, reason)
+    log.info("device %s, %d CPU threads, precision %s (%s)", device, threads, precision.name, reason)
 
     trained_with = _training_data(content, path)
     with run.phase("data"):
@@ -45,13 +47,13 @@ def evaluate(config: EvalConfig, run: Run) -> float:
         index = match_classes(index, content["classes"])
         split = _choose_split(config, index)
         files = index.all_images() if split == "all" else index.splits[split]
-        images = cached_images(index.root, files.paths, content["input_size"], config.data.cache_dir)
+        images = open_images(index.root, {split: files.paths}, content["input_size"], config.data)[split]
     if config.data.root is None and index.fingerprint() != content["data_fingerprint"]:
         log.warning("the data in %s is not what this checkpoint was trained with: files differ", index.root)
     with run.phase("evaluate"):
         batch_size = config.data.batch_size or trained_with.eval_batch_size
-        loader = evaluation_loader(CachedImages(images, files.labels), batch_size, config.data.workers)
-        logits = predict_logits(model, DeviceLoader(loader, device), normalize, precision)
+        batches = Loader(LabelledImages(images, files.labels), batch_size, device)
+        logits = predict_logits(model, batches, normalize, precision)
     predictions = Predictions.from_logits(files.paths, index.classes, files.labels, logits)
 
     is_synthetic = config.data.root is None and isinstance(trained_with, SyntheticConfig)

@@ -10,11 +10,12 @@ import numpy as np
 from tqdm import tqdm
 
 from maskcls.config import PredictConfig
-from maskcls.data.decode import UnreadableImageError, decode_image, resize_image
+from maskcls.data.decode import UnreadableImageError, read_image
 from maskcls.data.index import find_images
 from maskcls.errors import UserError
 from maskcls.evaluation.predictions import open_table
 from maskcls.inference.classifier import Classifier
+from maskcls.models.cpu import prepare_cpu
 from maskcls.run import Run, replaced_atomically
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ def predict(config: PredictConfig, run: Run) -> None:
         UserError: where the source holds no image, or none that can be read.
     """
     files = find_images(config.source)
+    prepare_cpu(config.threads)
     classifier = Classifier(config.ckpt, config.device, config.precision)
     log.info("checkpoint %s, classes %s", config.ckpt, ", ".join(classifier.classes))
     path_width = min(max(len(str(file)) for file in files), 70)
@@ -64,7 +66,7 @@ def _batches(
         paths, images = [], []
         for path in chunk:
             try:
-                images.append(resize_image(decode_image(path), input_size))
+                images.append(read_image(path, input_size))
                 paths.append(path)
             except UnreadableImageError as error:
                 unreadable.append(str(error))

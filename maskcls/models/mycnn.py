@@ -27,4 +27,5 @@ class MyCNN(nn.Module):
 
 
 def _block(in_channels: int) -> list[nn.Module]:
-    return [nn.Conv2d(in_channels, CHANNELS, kernel_size=3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    # the maximum before the ReLU: the same outputs and gradients as in the study's order, for a quarter of the work
+    return [nn.Conv2d(in_channels, CHANNELS, kernel_size=3, padding=1), nn.MaxPool2d(2), nn.ReLU(inplace=True)]

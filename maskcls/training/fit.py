@@ -58,6 +58,7 @@ class Trainer:
     """What one training changes as it goes, and what it needs for a step.
 
     Attributes:
+        forward: the model, or its compiled form, which shares its weights.
         transform: from a batch's uint8 images on the device to the model's input: augmentation, normalization.
         loss_function: from logits and labels to the mean loss.
         clip_norm: bound of the gradient's norm, None for no bound.
@@ -65,6 +66,7 @@ class Trainer:
     """
 
     model: nn.Module
+    forward: Callable[[Tensor], Tensor]
     optimizer: Optimizer
     schedule: LRScheduler
     transform: Callable[[Tensor], Tensor]
@@ -100,7 +102,7 @@ def step(trainer: Trainer, images: Tensor, labels: Tensor) -> tuple[Tensor, Tens
     """
     inputs = trainer.transform(images)  # in float32: bfloat16 would shift the augmentation's coordinates
     with trainer.precision.autocast():
-        logits = trainer.model(inputs)
+        logits = trainer.forward(inputs)
         loss = trainer.loss_function(logits.float(), labels)
     trainer.optimizer.zero_grad(set_to_none=True)
     trainer.scaler.scale(loss).backward()
@@ -120,8 +122,8 @@ def train_one_epoch(trainer: Trainer, batches: Iterable[Batch], images_in_epoch:
     """Train on each batch once.
 
     Returns:
-        train_loss and train_accuracy, means over the images as they were seen, images_per_second and the last
-        learning_rate used.
+        train_loss and train_accuracy, means over the images as they were seen, images_per_second, the last
+        learning_rate used, and data_wait, the share of the time that was spent waiting for batches.
 
     Raises:
         TrainingError: where the loss is not finite.
@@ -131,9 +133,10 @@ def train_one_epoch(trainer: Trainer, batches: Iterable[Batch], images_in_epoch:
     loss_sum = torch.zeros((), device=device, dtype=torch.float64 if device.type != "mps" else torch.float32)
     correct = torch.zeros((), device=device, dtype=torch.int64)
     seen = 0
+    stopwatch = Stopwatch()
     start = refreshed = time.perf_counter()
     with tqdm(total=images_in_epoch, desc=title, unit=" images", leave=False, disable=None) as bar:
-        for images, labels in batches:
+        for images, labels in stopwatch.waiting_for(batches):
             learning_rate = trainer.optimizer.param_groups[0]["lr"]
             loss, logits = step(trainer, images, labels)
             loss_sum += loss * len(labels)
@@ -148,12 +151,29 @@ def train_one_epoch(trainer: Trainer, batches: Iterable[Batch], images_in_epoch:
             bar.update(len(labels))
     train_loss = loss_sum.item() / seen
     _require_finite(train_loss, "training", trainer)
+    seconds = time.perf_counter() - start
     return {
         "learning_rate": learning_rate,
         "train_loss": train_loss,
         "train_accuracy": correct.item() / seen,
-        "images_per_second": seen / (time.perf_counter() - start),
+        "images_per_second": seen / seconds,
+        "data_wait": stopwatch.seconds / seconds,
     }
+
+
+class Stopwatch:
+    """Adds up the ``seconds`` that a loop waits for its next item."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def waiting_for(self, items: Iterable[Batch]) -> Iterator[Batch]:
+        start = time.perf_counter()
+        for item in items:
+            self.seconds += time.perf_counter() - start
+            yield item
+            start = time.perf_counter()
+        self.seconds += time.perf_counter() - start
 
 
 def fit(
@@ -194,6 +214,7 @@ def fit(
             "val_accuracy": val_accuracy,
             "images_per_second": round(trained["images_per_second"], 2),
             "seconds": round(time.perf_counter() - start, 3),
+            "data_wait": round(trained["data_wait"], 4),
         }
         yield row, progress.record(row, min_delta)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from torch import Tensor, nn
 
 from maskcls.config import AnyDataConfig, DataConfig, SyntheticConfig, TrainConfig, as_dictionary, nearest
 from maskcls.data.augment import build_augment
-from maskcls.data.cache import cached_images
+from maskcls.data.cache import open_images
 from maskcls.data.index import Index
-from maskcls.data.loaders import CachedImages, DeviceLoader, Normalize, evaluation_loader, training_loader
+from maskcls.data.loaders import LabelledImages, Loader, Normalize
 from maskcls.data.sources import open_dataset
 from maskcls.data.statistics import IMAGENET, STUDY, Normalization, measure
 from maskcls.errors import UserError
@@ -22,12 +23,16 @@ from maskcls.evaluation.predictions import Predictions, predict_logits
 from maskcls.evaluation.results import SYNTHETIC_NOTE, write_evaluation
 from maskcls.models import build_model
 from maskcls.models.checkpoint import load_checkpoint, restore_model, save_checkpoint
+from maskcls.models.cpu import prepare_cpu
 from maskcls.models.precision import Precision, choose_device, choose_precision
 from maskcls.run import Run
 from maskcls.training.fit import Trainer, average_weights, fit, train_one_epoch
 from maskcls.training.optim import build_optimizer, build_schedule
 
 log = logging.getLogger(__name__)
+
+# compiling for CUDA takes about a minute
+STEPS_TO_COMPILE_FOR = 2000
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Data:
     """
 
     index: Index
-    splits: dict[str, CachedImages]
+    splits: dict[str, LabelledImages]
     fingerprint: str
     normalization: Normalization
     is_synthetic: bool
@@ -59,21 +64,22 @@ def train(config: TrainConfig, run: Run) -> float:
         UserError: where the data or the device is not what the configuration says.
         TrainingError: where the loss is not finite any more.
     """
+    threads = prepare_cpu(config.threads)
     device = choose_device(config.device)
     precision, reason = choose_precision(config.precision, device)
-    log.info("device %s, precision %s (%s), seed %d", device, precision.name, reason, config.seed)
+    log.info(
+        "device %s, %d CPU threads, precision %s (%s), seed %d", device, threads, precision.name, reason, config.seed
+    )
     with run.phase("data"):
         data = load_data(config.data)
     _check_last_batch(config, len(data.splits["train"]))
+    resident = keep_resident(config.data, data, device)
     _record(run, config, data, device, precision)
-    if config.plots:
-        with run.phase("plots"):
-            _plot_data(data, run.directory / "plots")
 
     torch.manual_seed(config.seed)
     order, changes = torch.Generator(), torch.Generator(device)
-    loader = training_loader(data.splits["train"], config.data.batch_size, order, config.data.workers)
-    batches = DeviceLoader(loader, device)
+    batches = Loader(data.splits["train"], config.data.batch_size, device, order, resident)
+    validation = Loader(data.splits["val"], config.data.eval_batch_size, device, resident=resident)
     trainer = build_trainer(config, data, device, precision, changes, len(batches))
 
     def train_epoch(epoch: int) -> dict[str, float]:
@@ -85,7 +91,7 @@ def train(config: TrainConfig, run: Run) -> float:
 
     def validate() -> tuple[float, float]:
         with run.phase("validate"):
-            predictions = _predict(trainer.evaluated_model, data, "val", config.data, device, precision)
+            predictions = _predict(trainer.evaluated_model, data, "val", validation, precision)
         return predictions.loss, predictions.accuracy
 
     rows = []
@@ -101,10 +107,8 @@ def train(config: TrainConfig, run: Run) -> float:
         log.info("stopped early: %d epochs without a better validation accuracy", patience)
 
     if config.plots:
-        from maskcls.reporting.plots import learning_curves
-
         with run.phase("plots"):
-            learning_curves(rows, run.directory / "plots" / "curves.png", f"{config.model.name}, {config.optim.name}")
+            _plot(data, rows, run.directory / "plots", f"{config.model.name}, {config.optim.name}")
     with run.phase("test"):
         _test(config, data, run, device, precision)
     _summarize(run, data)
@@ -120,10 +124,9 @@ def load_data(config: AnyDataConfig) -> Data:
             f"data.positive_class={config.positive_class}: the classes are {', '.join(index.classes)}{hint}; "
             "null where none is positive"
         )
-    splits = {
-        name: CachedImages(cached_images(index.root, split.paths, config.input_size, config.cache_dir), split.labels)
-        for name, split in index.splits.items()
-    }
+    paths = {name: split.paths for name, split in index.splits.items()}
+    images = open_images(index.root, paths, config.input_size, config)
+    splits = {name: LabelledImages(images[name], split.labels) for name, split in index.splits.items()}
     match config.normalization:
         case "study":
             normalization = STUDY
@@ -132,6 +135,24 @@ def load_data(config: AnyDataConfig) -> Data:
         case _:
             normalization = measure(splits["train"].images)
     return Data(index, splits, index.fingerprint(), normalization, isinstance(config, SyntheticConfig))
+
+
+def keep_resident(config: DataConfig, data: Data, device: torch.device) -> bool:
+    """Whether training and validation images are copied to the device once, rather than a batch at a time.
+
+    Raises:
+        UserError: where ``data.resident=true`` contradicts ``data.cache_gb``.
+    """
+    arrays = [data.splits[name].images for name in ("train", "val")]
+    sizes = [array.nbytes for array in arrays if isinstance(array, np.ndarray)]
+    is_cached = len(sizes) == len(arrays)
+    if config.resident != "auto":
+        if config.resident and not is_cached:
+            raise UserError("data.resident=true contradicts data.cache_gb: the images are more than the cache may hold")
+        return config.resident
+    if device.type != "cuda" or not is_cached:
+        return False
+    return sum(sizes) <= torch.cuda.mem_get_info(device)[0] / 2
 
 
 def _check_last_batch(config: TrainConfig, images: int) -> None:
@@ -170,6 +191,7 @@ def build_trainer(
     optimizer = build_optimizer(config.optim, model)
     return Trainer(
         model=model,
+        forward=_compiled(model, device) if compiles(config, device, steps_per_epoch) else model,
         optimizer=optimizer,
         schedule=build_schedule(config.schedule, optimizer, config.epochs, steps_per_epoch),
         transform=augment_and_normalize,
@@ -181,11 +203,26 @@ def build_trainer(
     )
 
 
-def _predict(
-    model: nn.Module, data: Data, split: str, config: DataConfig, device: torch.device, precision: Precision
-) -> Predictions:
-    batches = DeviceLoader(evaluation_loader(data.splits[split], config.eval_batch_size, config.workers), device)
-    logits = predict_logits(model, batches, Normalize(data.normalization).to(device), precision)
+def compiles(config: TrainConfig, device: torch.device, steps_per_epoch: int) -> bool:
+    """Whether the model is compiled: ``auto`` does where the run is long enough to pay for it.
+
+    On the CPU it never did: see docs/benchmarks.md.
+    """
+    if config.compile == "auto":
+        return device.type == "cuda" and config.epochs * steps_per_epoch >= STEPS_TO_COMPILE_FOR
+    return config.compile
+
+
+def _compiled(model: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
+    # max-autotune replays each step as one CUDA graph
+    compiled: Callable[[Tensor], Tensor] = torch.compile(
+        model, dynamic=False, mode="max-autotune" if device.type == "cuda" else None
+    )
+    return compiled
+
+
+def _predict(model: nn.Module, data: Data, split: str, batches: Loader, precision: Precision) -> Predictions:
+    logits = predict_logits(model, batches, Normalize(data.normalization).to(batches.device), precision)
     files = data.index.splits[split]
     return Predictions.from_logits(files.paths, data.index.classes, files.labels, logits)
 
@@ -200,7 +237,8 @@ def _test(config: TrainConfig, data: Data, run: Run, device: torch.device, preci
         path = run.directory / "checkpoints" / f"{name}.pt"
         content = load_checkpoint(path)
         model, _ = restore_model(content, path, device)
-        predictions = _predict(model, data, "test", config.data, device, precision)
+        batches = Loader(data.splits["test"], config.data.eval_batch_size, device)
+        predictions = _predict(model, data, "test", batches, precision)
         directory = run.directory / "evaluation" / ("test" if name == config.test or name == "best" else "test_last")
         about = {
             "split": "test",
@@ -254,11 +292,12 @@ def _record(run: Run, config: TrainConfig, data: Data, device: torch.device, pre
         log.warning("note: %s", SYNTHETIC_NOTE)
 
 
-def _plot_data(data: Data, directory: Path) -> None:
-    """Draw the images by split and class, and a sample of the training images as the model sees them."""
-    from maskcls.reporting.plots import class_distribution, sample_grid
+def _plot(data: Data, rows: list[dict[str, float]], directory: Path, title: str) -> None:
+    """Draw the learning curves, the images by split and class, and a sample of them as the model sees them."""
+    from maskcls.reporting.plots import class_distribution, learning_curves, sample_grid
 
     directory.mkdir(exist_ok=True)
+    learning_curves(rows, directory / "curves.png", title)
     class_distribution(data.index.counts(), directory / "class_distribution.png", "images by split and class")
     train = data.splits["train"]
     # apart from the run's generators: drawing plots or not changes no figure

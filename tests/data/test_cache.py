@@ -1,20 +1,24 @@
 import errno
+import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import pytest
 import torch
 from images import noisy_image, write_image
 
+from maskcls.config import EvalDataConfig
 from maskcls.data import cache
-from maskcls.data.cache import cached_images
-from maskcls.data.decode import decode_image, resize_image
+from maskcls.data.cache import cached_images, open_images
+from maskcls.data.decode import decode_image, read_image, resize_image
+from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
 
 PATHS = [f"A/{number}.png" for number in range(12)]
@@ -39,11 +43,11 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that were decoded since."""
     files: list[Path] = []
 
-    def decode(path: Path) -> np.ndarray:
+    def read(path: Path, size: int) -> np.ndarray:
         files.append(path)
-        return decode_image(path)
+        return read_image(path, size)
 
-    monkeypatch.setattr(cache, "decode_image", decode)
+    monkeypatch.setattr(cache, "read_image", read)
     return files
 
 
@@ -252,14 +256,14 @@ def test_processes_that_ask_at_once_build_once(
     right = expected(root, PATHS, 16)
     counter = os.open(tmp_path / "decoded", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
-    def decode(path: Path) -> np.ndarray:
+    def read(path: Path, size: int) -> np.ndarray:
         os.write(counter, f"{path.name}\n".encode())
-        return decode_image(path)
+        return read_image(path, size)
 
     def ask() -> None:
         np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), right)
 
-    monkeypatch.setattr(cache, "decode_image", decode)
+    monkeypatch.setattr(cache, "read_image", read)
     assert in_processes(4, ask) == [0, 0, 0, 0]
     os.close(counter)
     assert sorted((tmp_path / "decoded").read_text().split()) == sorted(Path(path).name for path in PATHS)
@@ -269,15 +273,142 @@ def test_processes_that_ask_at_once_build_once(
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_killed_builder_does_not_disturb(root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(path: Path) -> np.ndarray:
+    def die(path: Path, size: int) -> np.ndarray:
         if path.name == "5.png":
             os.kill(os.getpid(), signal.SIGKILL)
-        return decode_image(path)
+        return read_image(path, size)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "decode_image", die)
+        patch.setattr(cache, "read_image", die)
         killed = in_processes(1, lambda: cached_images(root, PATHS, 16, cache_dir))
     assert killed == [-signal.SIGKILL]
     assert kept(cache_dir) == [".tmp"]
     np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), expected(root, PATHS, 16))
     assert kept(cache_dir) == [".npy", ".tmp"]
+
+
+# --- the cache, or no room for it ---
+
+SPLITS = {"train": PATHS[:8], "val": PATHS[8:]}
+NEEDED = 12 * 16 * 16 * 3  # bytes of the images of both splits at 16 pixels
+
+
+class Usage(NamedTuple):
+    free: int
+
+
+def config(cache_dir: Path, cache_gb: float | None = None, workers: int | None = 2) -> EvalDataConfig:
+    return EvalDataConfig(root=None, batch_size=None, cache_dir=cache_dir, cache_gb=cache_gb, workers=workers)
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[Path]]:
+    """Sets the bytes that are free on every disk; returns the folders that were asked about since."""
+
+    def leave(count: int) -> list[Path]:
+        asked: list[Path] = []
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: asked.append(folder) or Usage(count))
+        return asked
+
+    return leave
+
+
+@pytest.mark.parametrize(("cache_gb", "cached"), [(NEEDED / 1e9, True), ((NEEDED - 1) / 1e9, False), (0.0, False)])
+def test_images_are_cached_where_all_splits_fit(root: Path, cache_dir: Path, cache_gb: float, cached: bool) -> None:
+    images = open_images(root, SPLITS, 16, config(cache_dir, cache_gb))
+    assert list(images) == ["train", "val"]
+    for name, paths in SPLITS.items():
+        assert isinstance(images[name], np.memmap if cached else StreamedImages)
+        np.testing.assert_array_equal(images[name][:], expected(root, paths, 16))
+    assert cache_dir.exists() == cached
+    if cached:
+        assert kept(cache_dir) == [".npy", ".npy"]
+
+
+def test_what_the_cache_holds_already_counts_against_cache_gb(root: Path, cache_dir: Path) -> None:
+    open_images(root, SPLITS, 16, config(cache_dir, 1.0))
+    images = open_images(root, SPLITS, 16, config(cache_dir, 0.0))
+    assert all(isinstance(split, StreamedImages) for split in images.values())
+
+
+@pytest.mark.parametrize(("spare", "cached"), [(0, True), (-1, False)])
+def test_by_default_images_take_half_of_the_free_disk_at_most(
+    root: Path, cache_dir: Path, free: Callable[[int], list[Path]], spare: int, cached: bool
+) -> None:
+    asked = free(2 * NEEDED + spare)
+    images = open_images(root, SPLITS, 16, config(cache_dir))
+    assert [isinstance(split, np.memmap) for split in images.values()] == [cached] * 2
+    assert asked == [cache_dir.parents[1]]  # the cache's own folder is not there yet
+    assert cache_dir.exists() == cached
+
+
+def test_by_default_only_images_that_are_not_cached_need_room(
+    root: Path, cache_dir: Path, free: Callable[[int], list[Path]]
+) -> None:
+    train, val = (len(paths) * 16 * 16 * 3 for paths in SPLITS.values())
+    free(2 * train)
+    open_images(root, {"train": SPLITS["train"]}, 16, config(cache_dir))
+    asked = free(2 * val)
+    images = open_images(root, SPLITS, 16, config(cache_dir))
+    assert [type(split) for split in images.values()] == [np.memmap] * 2
+    assert asked == [cache_dir]
+    free(0)
+    assert [type(split) for split in open_images(root, SPLITS, 16, config(cache_dir)).values()] == [np.memmap] * 2
+    assert type(open_images(root, SPLITS, 24, config(cache_dir))["train"]) is StreamedImages
+
+
+@pytest.mark.parametrize(
+    ("cache_gb", "limit"), [(0.0, "data.cache_gb=0"), (None, "half of the disk space that is free")]
+)
+def test_streaming_is_said_in_one_line(
+    root: Path, cache_dir: Path, free: Callable[[int], list[Path]], cache_gb: float | None, limit: str, caplog: Any
+) -> None:
+    caplog.set_level(logging.INFO)
+    free(0)
+    open_images(root, SPLITS, 2000, config(cache_dir, cache_gb, workers=3))
+    assert caplog.messages == [
+        f"the images take 0.1 GB at 2000 pixels, more than {limit}: not cached, but decoded in 3 threads each time"
+    ]
+
+
+def test_a_split_without_images_always_fits(root: Path, cache_dir: Path) -> None:
+    (images,) = open_images(root, {"val": []}, 16, config(cache_dir, 0.0)).values()
+    assert images.shape == (0, 16, 16, 3)
+
+
+@pytest.mark.parametrize("cache_gb", [0.0, 1.0])
+@pytest.mark.parametrize(("workers", "threads"), [(3, 3), (None, 5)])
+def test_workers_are_the_threads_that_decode(
+    root: Path,
+    cache_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cache_gb: float,
+    workers: int | None,
+    threads: int,
+) -> None:
+    counts: list[int] = []
+
+    class Pool(cache.ThreadPoolExecutor):
+        def __init__(self, count: int, **options: Any) -> None:
+            counts.append(count)
+            super().__init__(count, **options)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    monkeypatch.setattr("maskcls.data.cache.ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("maskcls.data.streaming.ThreadPoolExecutor", Pool)
+    open_images(root, SPLITS, 16, config(cache_dir, cache_gb, workers))
+    assert counts == [threads, threads]
+
+
+@pytest.mark.parametrize("name", ["file", "file/cache"])
+def test_cache_dir_that_cannot_be_made_is_refused_for_all_splits(root: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=f"^data.cache_dir={tmp_path / name}: cannot write in this folder: "):
+        open_images(root, SPLITS, 16, config(tmp_path / name))
+
+
+def test_a_missing_file_is_named_before_any_is_decoded(root: Path, cache_dir: Path, decoded: list[Path]) -> None:
+    (root / PATHS[-1]).unlink()
+    with pytest.raises(UserError, match=f"^{root / PATHS[-1]}: No such file or directory$"):
+        open_images(root, SPLITS, 16, config(cache_dir))
+    assert decoded == []

@@ -6,11 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from images import write_image
 from PIL import Image, ImageOps
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional
 
 from maskcls.data.cache import cached_images
-from maskcls.data.decode import UnreadableImageError, decode_image, resize_image
+from maskcls.data.decode import UnreadableImageError, decode_image, read_image, resize_image
 
 ALPHA = np.arange(20 * 30, dtype=np.uint8).reshape(20, 30)
 EXIF_ORIENTATION = 0x0112
@@ -196,12 +199,17 @@ def test_folder_is_no_image(tmp_path: Path) -> None:
         decode_image(tmp_path)
 
 
-@pytest.mark.parametrize("size", [32, 64, 224])
-@pytest.mark.parametrize(
+SIZES = pytest.mark.parametrize("size", [32, 64, 224])
+SHAPES = pytest.mark.parametrize(
     ("height", "width"),
     [(1, 1), (1, 50), (2, 3), (25, 25), (31, 33), (32, 100), (111, 111), (224, 224), (563, 563), (480, 700), (400, 37)],
 )
-@pytest.mark.parametrize("draw", [noise, smooth_image])
+DRAW = pytest.mark.parametrize("draw", [noise, smooth_image])
+
+
+@SIZES
+@SHAPES
+@DRAW
 def test_resize_is_pils(size: int, height: int, width: int, draw: Callable[[int, int], np.ndarray]) -> None:
     image = draw(height, width)
     resized = resize_image(image, size)
@@ -209,6 +217,34 @@ def test_resize_is_pils(size: int, height: int, width: int, draw: Callable[[int,
     assert resized.dtype == np.uint8
     assert differences(resized, expected).mean() <= 0.5
     assert differences(resized, expected).max() <= 1
+
+
+@SIZES
+@SHAPES
+@DRAW
+def test_resize_is_torchvisions(size: int, height: int, width: int, draw: Callable[[int, int], np.ndarray]) -> None:
+    image = draw(height, width)
+    channels_first = torch.from_numpy(image).permute(2, 0, 1)
+    expected = functional.resize(channels_first, [size, size], InterpolationMode.BILINEAR, antialias=True)
+    np.testing.assert_array_equal(resize_image(image, size), expected.permute(1, 2, 0).numpy())
+
+
+@pytest.mark.parametrize("size", [24, 32])
+def test_resize_leaves_its_input_as_it_is(size: int) -> None:
+    image = noise(32, 32)
+    resize_image(image, size)[:] = 0
+    np.testing.assert_array_equal(image, noise(32, 32))
+
+
+def test_read_is_decode_and_resize(tmp_path: Path) -> None:
+    write_image(tmp_path / "1.png", noise(40, 30))
+    np.testing.assert_array_equal(read_image(tmp_path / "1.png", 32), resize_image(noise(40, 30), 32))
+
+
+def test_read_names_a_file_that_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_text("no image")
+    with pytest.raises(UnreadableImageError, match=f"^{tmp_path}/1.png: not an image, or a damaged one$"):
+        read_image(tmp_path / "1.png", 32)
 
 
 def test_resize_to_the_same_size_changes_nothing() -> None:

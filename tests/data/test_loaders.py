@@ -1,149 +1,303 @@
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from images import noisy_image, write_image
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
-from maskcls.data.loaders import (
-    Batch,
-    CachedImages,
-    DeviceLoader,
-    Normalize,
-    evaluation_loader,
-    training_loader,
-)
+from maskcls.data.loaders import AHEAD, LabelledImages, Loader, Normalize
 from maskcls.data.statistics import IMAGENET, STUDY, Normalization
+from maskcls.data.streaming import StreamedImages
+from maskcls.errors import UserError
 
 COUNT = 23
+CPU = torch.device("cpu")
+resident = pytest.mark.parametrize("resident", [False, True])
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> CachedImages:
+def split(tmp_path: Path) -> LabelledImages:
     """Image i has noise, but pixel (0, 0) is i in red and 2 i in green; its label is i % 3."""
     images = np.random.default_rng(0).integers(0, 256, (COUNT, 5, 6, 3), dtype=np.uint8)
     images[:, 0, 0, 0] = np.arange(COUNT)
     images[:, 0, 0, 1] = 2 * np.arange(COUNT)
     np.save(tmp_path / "images.npy", images)
-    return CachedImages(np.load(tmp_path / "images.npy", mmap_mode="r"), [i % 3 for i in range(COUNT)])
+    return LabelledImages(np.load(tmp_path / "images.npy", mmap_mode="r"), [i % 3 for i in range(COUNT)])
 
 
-def shuffled(dataset: CachedImages, seed: int = 0, workers: int = 0) -> DataLoader[Batch]:
-    return training_loader(dataset, 4, torch.Generator().manual_seed(seed), workers)
+def shuffled(split: LabelledImages, seed: int = 0, resident: bool = False) -> Loader:
+    return Loader(split, 4, CPU, torch.Generator().manual_seed(seed), resident)
 
 
-def order(loader: DataLoader[Batch]) -> list[int]:
+def in_order(split: LabelledImages, resident: bool = False) -> Loader:
+    return Loader(split, 4, CPU, resident=resident)
+
+
+def order(loader: Loader) -> list[int]:
     return [number for images, _ in loader for number in images[:, 0, 0, 0].tolist()]
 
 
-def test_every_image_comes_once_an_epoch(dataset: CachedImages) -> None:
-    loader = shuffled(dataset)
+def gathering() -> list[str]:
+    """The names of the threads that gather batches now."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("loader")]
+
+
+@resident
+def test_every_image_comes_once_an_epoch(split: LabelledImages, resident: bool) -> None:
+    loader = shuffled(split, resident=resident)
     for _ in range(2):
         assert sorted(order(loader)) == list(range(COUNT))
 
 
-def test_epochs_differ_in_order(dataset: CachedImages) -> None:
-    loader = shuffled(dataset)
+def test_epochs_differ_in_order(split: LabelledImages) -> None:
+    loader = shuffled(split)
     first = order(loader)
     assert first != list(range(COUNT))
     assert order(loader) != first
 
 
-def test_order_is_a_function_of_the_generators_seed(dataset: CachedImages) -> None:
-    one, same, other = shuffled(dataset, 1), shuffled(dataset, 1), shuffled(dataset, 2)
+def test_order_is_a_function_of_the_generators_seed(split: LabelledImages) -> None:
+    one, same, other = shuffled(split, 1), shuffled(split, 1), shuffled(split, 2)
     for _ in range(2):
         first = order(one)
         assert order(same) == first
         assert order(other) != first
 
 
-def test_order_continues_from_the_generators_state(dataset: CachedImages) -> None:
+@resident
+def test_order_is_that_of_torchs_own_loader(split: LabelledImages, resident: bool) -> None:
+    generator = torch.Generator()
+    numbers = TensorDataset(torch.arange(COUNT))
+    torchs = DataLoader(numbers, batch_size=4, sampler=RandomSampler(numbers, generator=generator))
+    ours = shuffled(split, resident=resident)
+    for seed in (3, 4):
+        generator.manual_seed(seed)
+        ours.shuffle.manual_seed(seed)
+        assert order(ours) == [number for (batch,) in torchs for number in batch.tolist()]
+
+
+def test_order_continues_from_the_generators_state(split: LabelledImages) -> None:
     generator = torch.Generator().manual_seed(0)
-    loader = training_loader(dataset, 4, generator, 0)
+    loader = Loader(split, 4, CPU, generator)
     order(loader)
     state = generator.get_state()
     second = order(loader)
     resumed = torch.Generator()
     resumed.set_state(state)
-    assert order(training_loader(dataset, 4, resumed, 0)) == second
+    assert order(Loader(split, 4, CPU, resumed)) == second
 
 
-def test_evaluation_keeps_the_order(dataset: CachedImages) -> None:
-    loader = evaluation_loader(dataset, 4, 0)
+@resident
+def test_evaluation_keeps_the_order(split: LabelledImages, resident: bool) -> None:
+    loader = in_order(split, resident)
     for _ in range(2):
         assert order(loader) == list(range(COUNT))
 
 
-def test_last_batch_is_smaller(dataset: CachedImages) -> None:
-    for loader in (shuffled(dataset), evaluation_loader(dataset, 4, 0)):
+@resident
+def test_last_batch_is_smaller(split: LabelledImages, resident: bool) -> None:
+    for loader in (shuffled(split, resident=resident), in_order(split, resident)):
         assert [len(labels) for _, labels in loader] == [4, 4, 4, 4, 4, 3]
         assert len(loader) == 6
 
 
-def test_batch_larger_than_the_data_set(dataset: CachedImages) -> None:
-    assert [len(labels) for _, labels in evaluation_loader(dataset, 100, 0)] == [COUNT]
+@pytest.mark.parametrize(("batch_size", "sizes"), [(100, [COUNT]), (COUNT, [COUNT]), (COUNT - 1, [COUNT - 1, 1])])
+def test_batches_about_as_large_as_the_data_set(split: LabelledImages, batch_size: int, sizes: list[int]) -> None:
+    loader = Loader(split, batch_size, CPU)
+    assert [len(labels) for _, labels in loader] == sizes
+    assert len(loader) == len(sizes)
 
 
-def test_images_and_labels_stay_together(dataset: CachedImages) -> None:
-    for images, labels in shuffled(dataset):
+@resident
+def test_images_and_labels_stay_together(split: LabelledImages, resident: bool) -> None:
+    seen = 0
+    for images, labels in shuffled(split, resident=resident):
         numbers = images[:, 0, 0, 0]
         assert images.dtype == torch.uint8
         assert labels.dtype == torch.int64
         torch.testing.assert_close(labels, numbers.long() % 3)
-        np.testing.assert_array_equal(images.numpy(), dataset.images[numbers.numpy()])
+        np.testing.assert_array_equal(images.permute(0, 2, 3, 1).numpy(), split.images[numbers.numpy()])
+        seen += len(labels)
+    assert seen == COUNT
 
 
-def test_batches_do_not_share_memory_with_the_cache(dataset: CachedImages) -> None:
-    before = np.array(dataset.images)
-    for images, _ in evaluation_loader(dataset, 4, 0):
-        images.zero_()
-    np.testing.assert_array_equal(dataset.images, before)
-
-
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_workers_make_no_difference(dataset: CachedImages) -> None:
-    alone, with_workers = shuffled(dataset), shuffled(dataset, workers=2)
-    for _ in range(2):
-        for (images, labels), (other_images, other_labels) in zip(alone, with_workers, strict=True):
-            assert torch.equal(images, other_images)
-            assert torch.equal(labels, other_labels)
-
-
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-@pytest.mark.parametrize("workers", [0, 1])
-def test_global_random_numbers_are_left_alone(dataset: CachedImages, workers: int) -> None:
-    before = torch.get_rng_state()
-    order(shuffled(dataset, workers=workers))
-    order(evaluation_loader(dataset, 4, workers))
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_device_loader_yields_channels_last_bytes(dataset: CachedImages) -> None:
-    batches = DeviceLoader(evaluation_loader(dataset, 4, 0), torch.device("cpu"))
-    assert len(batches) == 6
+@resident
+def test_batches_are_channels_last_bytes(split: LabelledImages, resident: bool) -> None:
     seen = 0
-    for images, labels in batches:
+    for images, labels in in_order(split, resident):
         assert images.shape == (len(labels), 3, 5, 6)
         assert images.dtype == torch.uint8
         assert images.is_contiguous(memory_format=torch.channels_last)
-        expected = dataset.images[seen : seen + len(labels)].transpose(0, 3, 1, 2)
+        expected = split.images[seen : seen + len(labels)].transpose(0, 3, 1, 2)
         np.testing.assert_array_equal(images.numpy(), expected)
         assert labels.tolist() == [i % 3 for i in range(seen, seen + len(labels))]
         seen += len(labels)
     assert seen == COUNT
 
 
+@resident
+def test_what_is_done_to_a_batch_does_not_change_the_next_epoch(split: LabelledImages, resident: bool) -> None:
+    before = np.array(split.images)
+    loader = in_order(split, resident)
+    for images, labels in loader:
+        images.zero_()
+        labels.zero_()
+    np.testing.assert_array_equal(split.images, before)
+    again = torch.cat([images for images, _ in loader]).permute(0, 2, 3, 1)
+    np.testing.assert_array_equal(again.numpy(), before)
+    assert torch.cat([labels for _, labels in loader]).tolist() == split.labels
+
+
+@pytest.mark.parametrize("count", [255, 256, 257, 600])
+def test_resident_images_are_all_copied(count: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (count, 2, 3, 3), dtype=np.uint8)
+    loader = Loader(LabelledImages(images, [0] * count), count, CPU, resident=True)
+    ((copied, _),) = loader
+    np.testing.assert_array_equal(copied.permute(0, 2, 3, 1).numpy(), images)
+
+
+def test_resident_images_are_read_once(split: LabelledImages) -> None:
+    images = np.array(split.images)
+    loader = Loader(LabelledImages(images, split.labels), 4, CPU, resident=True)
+    images[:] = 255
+    assert order(loader) == list(range(COUNT))
+
+
+@resident
+def test_global_random_numbers_are_left_alone(split: LabelledImages, resident: bool) -> None:
+    before = torch.get_rng_state()
+    order(shuffled(split, resident=resident))
+    order(in_order(split, resident))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Recorded:
+    """Reads as an array does, and writes down which images were asked for."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.images = images
+        self.reads: list[list[int]] = []
+        self.read = threading.Condition()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, positions: Any) -> np.ndarray:
+        with self.read:
+            self.reads.append(positions.tolist())
+            self.read.notify()
+        return self.images[positions]
+
+    def wait_for(self, count: int) -> None:
+        with self.read:
+            assert self.read.wait_for(lambda: len(self.reads) >= count, timeout=60)
+
+
+@pytest.fixture
+def recorded(split: LabelledImages) -> Recorded:
+    return Recorded(np.array(split.images))
+
+
+def test_batches_are_gathered_ahead_but_not_all_of_them(split: LabelledImages, recorded: Recorded) -> None:
+    loader = in_order(LabelledImages(recorded, split.labels))
+    batches = iter(loader)
+    assert recorded.reads == []  # nothing before the first is asked for
+    next(batches)
+    recorded.wait_for(1 + AHEAD)
+    batches.close()
+    assert recorded.reads == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+def test_a_batch_is_read_from_one_thread_beside_the_main_one(split: LabelledImages, recorded: Recorded) -> None:
+    names = []
+    read = recorded.images
+
+    class Images(Recorded):
+        def __getitem__(self, positions: Any) -> np.ndarray:
+            names.append(threading.current_thread().name)
+            return read[positions]
+
+    assert order(in_order(LabelledImages(Images(read), split.labels))) == list(range(COUNT))
+    assert names == ["loader_0"] * 6
+
+
+def test_no_thread_is_left_after_an_epoch(split: LabelledImages) -> None:
+    order(in_order(split))
+    assert gathering() == []
+
+
+def test_no_thread_is_left_after_an_epoch_that_ends_early(split: LabelledImages) -> None:
+    batches = iter(in_order(split))
+    next(batches)
+    assert gathering() == ["loader_0"]
+    batches.close()
+    assert gathering() == []
+
+
+def test_the_epoch_after_one_that_ended_early_is_whole(split: LabelledImages) -> None:
+    loader = in_order(split)
+    for _ in loader:
+        break
+    assert order(loader) == list(range(COUNT))
+
+
+def test_two_iterations_at_once_do_not_disturb_each_other(split: LabelledImages) -> None:
+    loader = in_order(split)
+    for (images, labels), (other_images, other_labels) in zip(loader, loader, strict=True):
+        assert torch.equal(images, other_images)
+        assert torch.equal(labels, other_labels)
+
+
+@pytest.fixture
+def streamed(tmp_path: Path) -> Iterator[LabelledImages]:
+    rng = np.random.default_rng(0)
+    paths = [f"{number}.png" for number in range(10)]
+    for number, path in enumerate(paths):
+        write_image(tmp_path / "set" / path, noisy_image(rng, number % 2 == 0, 20 + number, 30))
+    images = StreamedImages(tmp_path / "set", paths, 16, threads=2)
+    yield LabelledImages(images, [number % 2 for number in range(10)])
+    images.pool.shutdown()
+
+
+@resident
+def test_streamed_images_give_the_batches_of_an_array(streamed: LabelledImages, resident: bool) -> None:
+    array = LabelledImages(streamed.images[:], streamed.labels)
+    for (images, labels), (expected_images, expected_labels) in zip(
+        shuffled(streamed, resident=resident), shuffled(array), strict=True
+    ):
+        assert torch.equal(images, expected_images)
+        assert images.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(labels, expected_labels)
+
+
+def test_an_image_that_cannot_be_read_ends_the_epoch_with_its_name(streamed: LabelledImages, tmp_path: Path) -> None:
+    (tmp_path / "set" / "5.png").write_bytes(b"")
+    batches = iter(in_order(streamed))
+    assert next(batches)[1].tolist() == [0, 1, 0, 1]
+    with pytest.raises(UserError, match=f"repair or remove it: {tmp_path}/set/5.png: the file is empty$"):
+        next(batches)
+    assert gathering() == []
+
+
 @pytest.mark.gpu
-def test_device_loader_moves_batches_to_the_gpu(dataset: CachedImages) -> None:
+@resident
+def test_batches_are_moved_to_the_gpu(split: LabelledImages, resident: bool) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    on_cpu, on_gpu = (DeviceLoader(evaluation_loader(dataset, 4, 0), torch.device(name)) for name in ("cpu", "cuda"))
-    for (expected_images, expected_labels), (images, labels) in zip(on_cpu, on_gpu, strict=True):
-        assert images.is_cuda
-        assert labels.is_cuda
-        assert images.is_contiguous(memory_format=torch.channels_last)
-        assert torch.equal(images.cpu(), expected_images)
-        assert torch.equal(labels.cpu(), expected_labels)
+    on_cpu, on_gpu = (
+        Loader(split, 4, torch.device(name), torch.Generator().manual_seed(0), resident) for name in ("cpu", "cuda")
+    )
+    for _ in range(2):
+        for (expected_images, expected_labels), (images, labels) in zip(on_cpu, on_gpu, strict=True):
+            assert images.is_cuda
+            assert labels.is_cuda
+            assert images.is_contiguous(memory_format=torch.channels_last)
+            assert torch.equal(images.cpu(), expected_images)
+            assert torch.equal(labels.cpu(), expected_labels)
 
 
 @pytest.mark.parametrize("normalization", [STUDY, IMAGENET])

@@ -8,13 +8,13 @@ import pytest
 from images import write_dataset
 
 from maskcls.config import FaceMask12KConfig, FolderConfig, SyntheticConfig
-from maskcls.data import download, sources, synthetic
+from maskcls.data import download, synthetic
 from maskcls.data.decode import decode_image
 from maskcls.data.index import index_folder
 from maskcls.data.sources import open_dataset, require_dataset
 from maskcls.errors import UserError
 
-DRAWN = "seed3_6_4_2"
+DRAWN = f"v{synthetic.DRAWING_VERSION}_seed3_6_4_2"
 
 
 def common(root: Path) -> dict[str, Any]:
@@ -28,8 +28,10 @@ def common(root: Path) -> dict[str, Any]:
         "val_fraction": 0.25,
         "test_fraction": 0.25,
         "split_seed": 0,
-        "workers": 0,
         "cache_dir": root / "cache",
+        "cache_gb": None,
+        "workers": None,
+        "resident": "auto",
     }
 
 
@@ -161,6 +163,15 @@ def test_other_synthetic_faces_are_kept_apart(tmp_path: Path, changes: dict[str,
     assert open_dataset(drawn(tmp_path)).fingerprint() == first.fingerprint()
 
 
+def test_a_changed_drawing_is_drawn_anew(tmp_path: Path, drawings: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_dataset(drawn(tmp_path))
+    monkeypatch.setattr(synthetic, "DRAWING_VERSION", synthetic.DRAWING_VERSION + 1)
+    other = open_dataset(drawn(tmp_path))
+    assert len(drawings) == 2
+    assert first.root != other.root
+    assert first.root.is_dir()
+
+
 def test_killed_drawers_folder_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = open_dataset(drawn(tmp_path / "whole")).fingerprint()
     draw = synthetic.write_dataset
@@ -197,7 +208,7 @@ def test_threads_that_ask_at_once_draw_once(tmp_path: Path, drawings: list[Path]
 
 def test_drawn_faces_are_opened_without_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = open_dataset(drawn(tmp_path))
-    monkeypatch.setattr(sources, "FileLock", None)
+    monkeypatch.setattr("filelock.FileLock", None)
     monkeypatch.setattr(Path, "mkdir", None)
     assert open_dataset(drawn(tmp_path)) == first
 
@@ -212,6 +223,6 @@ def test_folder_that_cannot_be_written_for_drawing(tmp_path: Path, monkeypatch: 
     def refuse(*_: object) -> NoReturn:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(sources, "FileLock", refuse)
+    monkeypatch.setattr("filelock.FileLock", refuse)
     with pytest.raises(UserError, match=f"^data.root={tmp_path}: cannot write in this folder: Read-only file system$"):
         open_dataset(drawn(tmp_path))

@@ -2,9 +2,11 @@
 
 import csv
 import json
+import logging
 from pathlib import Path
 
 import pytest
+import torch
 from configuration import config_of, small, start_run
 from images import write_dataset
 
@@ -61,6 +63,33 @@ def test_each_split_can_be_measured(split: str, images: int, trained: Path, tmp_
     directory = evaluated(tmp_path, f"ckpt={trained}", f"split={split}")
     assert json.loads((directory / split / "metrics.json").read_text())["images"] == images
     assert len(predictions(directory / split / "predictions.csv")) == images
+
+
+def test_streamed_images_change_no_figure(trained: Path, tmp_path: Path, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    streamed, cached = (
+        evaluated(tmp_path, f"ckpt={trained}", f"data.cache_dir={tmp_path}/of {gb}", f"data.cache_gb={gb}")
+        for gb in (0, 1)
+    )
+    assert caplog.text.count("more than data.cache_gb=0: not cached") == 1
+    assert not (tmp_path / "of 0").exists()
+    assert len(list((tmp_path / "of 1").glob("*.npy"))) == 1  # of the split that is measured, and no other
+    for name in ("test/predictions.csv", "test/metrics.json"):
+        assert (streamed / name).read_text() == (cached / name).read_text()
+
+
+def test_an_image_that_cannot_be_read_is_named_in_streaming_too(trained: Path, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "elsewhere", {"": 3})
+    (root / "WithMask" / "1.png").write_bytes(b"")
+    with pytest.raises(UserError, match=rf"^an image file .* remove it: {root}/WithMask/1\.png: the file is empty$"):
+        evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}", "data.cache_gb=0")
+
+
+def test_the_threads_are_those_asked_for(trained: Path, tmp_path: Path, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    evaluated(tmp_path, f"ckpt={trained}", "threads=2")
+    assert torch.get_num_threads() == 2
+    assert "device cpu, 2 CPU threads, precision float32 (as in training)" in caplog.messages
 
 
 def test_another_data_set_without_splits_is_measured_whole(trained: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from configuration import config_of, small, start_run
 
 from maskcls.data.decode import decode_image
@@ -48,6 +49,11 @@ def test_the_table_is_shown(trained: Path, dataset: Path, tmp_path: Path, caplog
     shown = next(line for line in caplog.text.splitlines() if "0.png" in line and "%" in line)
     assert rows[0]["prediction"] in shown
     assert f"{float(rows[0]['probability_WithMask']):.2%}" in shown
+
+
+def test_the_threads_are_those_asked_for(trained: Path, dataset: Path, tmp_path: Path) -> None:
+    predicted(tmp_path, f"ckpt={trained}", f"source={dataset / 'Test/WithMask/0.png'}", "threads=2")
+    assert torch.get_num_threads() == 2
 
 
 def test_what_cannot_be_read_is_reported_and_left_out(trained: Path, dataset: Path, tmp_path: Path, caplog) -> None:

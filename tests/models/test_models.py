@@ -5,6 +5,7 @@ from urllib.error import URLError
 import pytest
 import torch
 import torchvision
+from torch import nn
 
 from maskcls.errors import UserError
 from maskcls.models import build_model
@@ -46,6 +47,46 @@ def test_mycnn_drops_inputs_of_its_linear_layer_in_training_only() -> None:
     assert not torch.equal(model(images), model(images))
     model.eval()
     assert torch.equal(model(images), model(images))
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_mycnn_gives_the_outputs_and_gradients_of_the_studys_order_of_layers(
+    memory_format: torch.memory_format, precision: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    model = build_model({"name": "mycnn", "dropout": 0.0}, classes=2, input_size=32)
+    blocks = [
+        layer
+        for channels in (3, 32, 32)
+        for layer in (nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
+    ]
+    study = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(32 * 4 * 4, 2))
+    with torch.no_grad():
+        for parameter, other in zip(study.parameters(), model.parameters(), strict=True):
+            parameter.copy_(other)
+    # coarse values and a flat part, so that many a pooling finds its maximum twice, and others find zeros alone
+    images = torch.randint(-2, 3, (8, 3, 32, 32)).float()
+    images[:, :, :8] = 0
+    results = []
+    for network in (model, study):
+        network.to(memory_format=memory_format)
+        inputs = images.clone(memory_format=memory_format).requires_grad_()
+        with torch.autocast("cpu", precision, enabled=precision is not torch.float32):
+            logits = network(inputs)
+        nn.functional.cross_entropy(logits.float(), torch.arange(8) % 2).backward()
+        results.append([logits, inputs.grad, *(parameter.grad for parameter in network.parameters())])
+    assert len(results[0]) == 2 + 8
+    for ours, theirs in zip(*results, strict=True):
+        assert theirs.abs().max() > 0
+        assert torch.equal(ours, theirs)
+
+
+def test_mycnn_leaves_its_input_as_it_is() -> None:
+    images = torch.randn(2, 3, 16, 16)
+    before = images.clone()
+    build_model(MYCNN, classes=2, input_size=16)(images)
+    assert torch.equal(images, before)
 
 
 def test_a_name_that_is_no_model_is_refused() -> None:

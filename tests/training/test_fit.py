@@ -1,16 +1,21 @@
 """The loop: precisions, clipping, averaging, progress and early stopping."""
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import nn
 
-from maskcls.errors import TrainingError
+from maskcls.errors import TrainingError, UserError
 from maskcls.models.precision import Precision
-from maskcls.training.fit import Progress, Trainer, average_weights, fit, step, train_one_epoch
+from maskcls.training import fit as loop
+from maskcls.training.fit import Progress, Stopwatch, Trainer, average_weights, fit, step, train_one_epoch
 
 CPU = torch.device("cpu")
+TRAINED = {
+    "learning_rate": 0.1, "train_loss": 1.0, "train_accuracy": 0.5, "images_per_second": math.pi, "data_wait": 1 / 3,
+}  # fmt: skip
 
 
 def tiny_trainer(precision: str = "float32", lr: float = 0.1, **changes: object) -> Trainer:
@@ -19,6 +24,7 @@ def tiny_trainer(precision: str = "float32", lr: float = 0.1, **changes: object)
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     parts = {
         "model": model,
+        "forward": model,
         "optimizer": optimizer,
         "schedule": torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0),
         "transform": lambda images: images.float() / 255,
@@ -77,6 +83,100 @@ def test_the_epoch_reports_means_over_images() -> None:
     assert stats["train_accuracy"] == pytest.approx((logits.argmax(1) == labels).float().mean().item())
 
 
+def test_the_forward_pass_goes_through_the_compiled_form() -> None:
+    plain, trainer = tiny_trainer(), tiny_trainer()
+    seen = []
+
+    def compiled(inputs: torch.Tensor) -> torch.Tensor:
+        seen.append(inputs.shape)
+        return trainer.model(inputs) * 3
+
+    trainer.forward = compiled
+    images, labels = batches(1)[0]
+    _, logits = step(trainer, images, labels)
+    assert seen == [(6, 3, 8, 8)]
+    torch.testing.assert_close(logits, step(plain, images, labels)[1] * 3)
+    # what was compiled shares the weights that are updated
+    assert not torch.equal(trainer.model[3].weight, tiny_trainer().model[3].weight)
+
+
+class Clock:
+    """Stands still, but for what is told to take time."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def take(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(loop, "time", clock)
+    return clock
+
+
+def test_a_stopwatch_counts_the_waiting_and_not_the_work(clock: Clock) -> None:
+    def items() -> Iterator[int]:
+        for seconds in (1, 2, 4):
+            clock.take(seconds)
+            yield seconds
+        clock.take(8)  # to find that there is no more
+
+    stopwatch = Stopwatch()
+    seen = []
+    for item in stopwatch.waiting_for(items()):
+        clock.take(1000)
+        seen.append((item, stopwatch.seconds))
+    assert seen == [(1, 1), (2, 3), (4, 7)]
+    assert stopwatch.seconds == 15
+    assert list(stopwatch.waiting_for(iter([]))) == []
+    assert stopwatch.seconds == 15
+
+
+def test_a_stopwatch_hands_an_error_on(clock: Clock) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise UserError("the file is gone")
+
+    with pytest.raises(UserError, match="the file is gone"):
+        list(Stopwatch().waiting_for(items()))
+
+
+def test_the_epoch_reports_its_speed_and_the_share_of_it_that_was_waiting(clock: Clock) -> None:
+    data = batches(4)
+
+    def slowly() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for batch in data:
+            clock.take(0.5)
+            yield batch
+
+    trainer = tiny_trainer()
+    forward = trainer.forward
+    trainer.forward = lambda inputs: clock.take(1.5) or forward(inputs)
+    stats = train_one_epoch(trainer, slowly(), 24, "")
+    assert stats["data_wait"] == 0.25
+    assert stats["images_per_second"] == 3.0
+
+
+def test_a_row_holds_the_figures_of_an_epoch_rounded_where_they_are_times(clock: Clock) -> None:
+    def train(epoch: int) -> dict[str, float]:
+        clock.take(2.00049)
+        return TRAINED
+
+    ((row, is_best),) = fit(tiny_trainer(), 1, train, lambda: (clock.take(1) or 0.25, 0.75), None, 0.0)
+    assert is_best
+    assert list(row.items()) == [
+        ("epoch", 1), ("step", 0), ("learning_rate", 0.1), ("train_loss", 1.0), ("train_accuracy", 0.5),
+        ("val_loss", 0.25), ("val_accuracy", 0.75), ("images_per_second", 3.14), ("seconds", 3.0),
+        ("data_wait", 0.3333),
+    ]  # fmt: skip
+
+
 def test_the_gradient_is_clipped() -> None:
     trainer = tiny_trainer(lr=1.0, clip_norm=1e-3)
     before = [p.detach().clone() for p in trainer.model.parameters()]
@@ -128,10 +228,9 @@ def test_precision_changes_no_pixel_of_the_input(precision: str) -> None:
 
 
 def test_a_validation_loss_that_is_not_finite_ends_the_training() -> None:
-    trained = {"learning_rate": 0.1, "train_loss": 1.0, "train_accuracy": 0.5, "images_per_second": 1.0}
     trainer = tiny_trainer()
     with pytest.raises(TrainingError, match="epoch 1: the validation loss is nan"):
-        list(fit(trainer, 3, lambda epoch: trained, lambda: (math.nan, 0.5), None, 0.0))
+        list(fit(trainer, 3, lambda epoch: TRAINED, lambda: (math.nan, 0.5), None, 0.0))
     assert trainer.progress.epoch == 0
 
 
@@ -160,8 +259,7 @@ def test_only_a_rise_of_accuracy_beyond_min_delta_resets_the_patience() -> None:
 def epochs_of(accuracies: list[float], patience: int | None) -> list[tuple[int, bool]]:
     trainer = tiny_trainer()
     remaining = iter(accuracies)
-    trained = {"learning_rate": 0.1, "train_loss": 1.0, "train_accuracy": 0.5, "images_per_second": math.pi}
-    rows = fit(trainer, len(accuracies), lambda epoch: trained, lambda: (0.5, next(remaining)), patience, 0.0)
+    rows = fit(trainer, len(accuracies), lambda epoch: TRAINED, lambda: (0.5, next(remaining)), patience, 0.0)
     return [(r["epoch"], is_best) for r, is_best in rows]
 
 

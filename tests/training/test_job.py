@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,14 @@ import yaml
 from configuration import small, start_run
 from images import write_dataset, write_image
 
+from maskcls import cli
 from maskcls.config import as_dictionary, parse
+from maskcls.data import streaming
+from maskcls.data.decode import read_image
+from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
 from maskcls.models.checkpoint import load_checkpoint
-from maskcls.training.job import load_data, train
+from maskcls.training.job import compiles, keep_resident, load_data, train
 
 
 def rows_of(directory: Path) -> list[dict[str, str]]:
@@ -25,7 +30,8 @@ def rows_of(directory: Path) -> list[dict[str, str]]:
 
 def figures(directory: Path) -> list[tuple[str, ...]]:
     """The rows of metrics.csv without timings."""
-    return [tuple(v for k, v in row.items() if k not in ("seconds", "images_per_second")) for row in rows_of(directory)]
+    timings = ("seconds", "images_per_second", "data_wait")
+    return [tuple(v for k, v in row.items() if k not in timings) for row in rows_of(directory)]
 
 
 def trained(directory: Path, root: Path, *overrides: str) -> Path:
@@ -75,6 +81,11 @@ def test_training_learns_and_writes_a_row_an_epoch(dataset: Path, tmp_path: Path
     assert [row["step"] for row in rows] == ["6", "12", "18", "24"]
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
     assert float(rows[-1]["val_accuracy"]) >= 0.9
+    assert list(rows[0]) == [
+        "epoch", "step", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
+        "images_per_second", "seconds", "data_wait",
+    ]  # fmt: skip
+    assert all(0 <= float(row["data_wait"]) < 1 for row in rows)
 
 
 def test_checkpoints_hold_what_inference_and_resuming_need(dataset: Path, tmp_path: Path) -> None:
@@ -204,3 +215,188 @@ def test_a_directory_that_holds_a_run_is_refused(dataset: Path, tmp_path: Path) 
 def test_a_last_batch_that_cannot_be_normalized_is_refused(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.batch_size=47 leaves one of 48 training images for the last batch"):
         trained(tmp_path / "run", dataset, "model=resnet18", "data.input_size=32", "data.batch_size=47")
+
+
+# --- threads, memory and compilation change no figure ---
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    pairs = zip(weights(one).items(), weights(other).items(), strict=True)
+    return all(name == other_name and torch.equal(a, b) for (name, a), (other_name, b) in pairs)
+
+
+def test_the_threads_are_those_asked_for(dataset: Path, tmp_path: Path, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    trained(tmp_path / "run", dataset, "threads=2", "epochs=1")
+    assert torch.get_num_threads() == 2
+    assert "device cpu, 2 CPU threads, precision float32 (as configured), seed 0" in caplog.messages
+
+
+def test_resident_images_change_no_figure(dataset: Path, tmp_path: Path) -> None:
+    moved, resident = (
+        trained(tmp_path / value, dataset, f"data.resident={value}", "augment=light", "data.batch_size=7")
+        for value in ("false", "true")
+    )
+    assert figures(moved) == figures(resident)
+    assert same_weights(moved, resident)
+
+
+def test_streamed_images_change_no_figure(dataset: Path, tmp_path: Path, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    settings = ("augment=light", "data.normalization=dataset", "plots=true", "test=both")
+    streamed = trained(tmp_path / "streamed", dataset, "data.cache_gb=0", "data.workers=2", *settings)
+    told = [message for message in caplog.messages if "decod" in message]
+    assert told == [
+        "the images take 0.0 GB at 16 pixels, more than data.cache_gb=0: not cached, but decoded in 2 threads each time"
+    ]
+    assert not (tmp_path / "cache").exists()
+    cached = trained(tmp_path / "cached", dataset, *settings)
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 3
+    assert figures(streamed) == figures(cached)
+    assert same_weights(streamed, cached)
+    records = [json.loads((run / "run.json").read_text()) for run in (streamed, cached)]
+    assert records[0]["test"] == records[1]["test"]
+    for name in ("evaluation/test/predictions.csv", "evaluation/test_last/predictions.csv", "plots/samples.png"):
+        assert (streamed / name).read_bytes() == (cached / name).read_bytes()
+
+
+def test_streamed_images_cannot_be_resident(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        trained(tmp_path / "run", dataset, "data.cache_gb=0", "data.resident=true")
+    assert str(caught.value) == (
+        "data.resident=true contradicts data.cache_gb: the images are more than the cache may hold"
+    )
+
+
+@pytest.fixture
+def breaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data set of which train/WithMask/3.png is emptied once it has been read."""
+    root = write_dataset(tmp_path / "set", {"train": 8, "val": 4})
+    victim = root / "train" / "WithMask" / "3.png"
+
+    def read(path: Path, size: int) -> np.ndarray:
+        image = read_image(path, size)
+        if path == victim:
+            victim.write_bytes(b"")
+        return image
+
+    monkeypatch.setattr(streaming, "read_image", read)
+    return root
+
+
+def test_a_file_that_breaks_while_streaming_ends_the_training_with_its_name(breaking: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        trained(tmp_path / "run", breaking, "data.cache_gb=0", "epochs=3")
+    assert str(caught.value) == (
+        f"an image file cannot be read, repair or remove it: {breaking}/train/WithMask/3.png: the file is empty"
+    )
+    assert [row["epoch"] for row in rows_of(tmp_path / "run")] == ["1"]
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["progress"]["epoch"] == 1
+
+
+def test_a_file_that_breaks_while_streaming_is_wrong_input(breaking: Path, capsys) -> None:
+    overrides = [
+        "model=mycnn", "data=folder", f"data.root={breaking}", "data.input_size=16", "data.batch_size=8", "epochs=2",
+        "device=cpu", "precision=float32", "plots=false", "data.cache_gb=0", "hydra.run.dir=run",
+    ]  # fmt: skip
+    assert cli.main("train", overrides) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert line == (
+        "maskcls-train: an image file cannot be read, repair or remove it: "
+        f"{breaking}/train/WithMask/3.png: the file is empty"
+    )
+    record = json.loads(Path("run/run.json").read_text())
+    assert (record["status"], record["exit_status"]) == ("failed", 2)  # kept: it has a checkpoint
+
+
+@pytest.mark.parametrize(
+    ("resident", "device", "free", "expected"),
+    [
+        ("auto", "cpu", 0, False),
+        ("auto", "mps", 0, False),
+        ("auto", "cuda", 2 * 64 * 16 * 16 * 3, True),  # 64 images for training and validation
+        ("auto", "cuda", 2 * 64 * 16 * 16 * 3 - 1, False),
+        ("true", "cpu", 0, True),
+        ("true", "mps", 0, True),
+        ("true", "cuda", 0, True),
+        ("false", "cuda", 1 << 40, False),
+    ],
+)
+def test_images_stay_on_the_device(
+    resident: str, device: str, free: int, expected: bool, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free, 1 << 40))
+    config = small(dataset, f"data.resident={resident}").data
+    assert keep_resident(config, load_data(config), torch.device(device)) is expected
+
+
+@pytest.mark.parametrize("resident", ["auto", "false"])
+def test_streamed_images_are_not_resident_by_themselves(
+    resident: str, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (1 << 40, 1 << 40))
+    config = small(dataset, f"data.resident={resident}", "data.cache_gb=0").data
+    data = load_data(config)
+    assert {type(split.images) for split in data.splits.values()} == {StreamedImages}
+    assert keep_resident(config, data, torch.device("cuda")) is False
+
+
+@pytest.mark.parametrize(
+    ("value", "device", "steps", "expected"),
+    [
+        ("auto", "cuda", 1000, True),  # an epoch, of two
+        ("auto", "cuda", 999, False),
+        ("auto", "cpu", 1_000_000, False),
+        ("auto", "mps", 1_000_000, False),
+        ("true", "cpu", 1, True),
+        ("true", "cuda", 1, True),
+        ("false", "cuda", 1_000_000, False),
+    ],
+)
+def test_a_model_is_compiled_where_it_pays_or_is_asked_for(
+    value: str, device: str, steps: int, expected: bool, dataset: Path
+) -> None:
+    assert compiles(small(dataset, f"compile={value}"), torch.device(device), steps) is expected
+
+
+@pytest.mark.parametrize(("value", "times"), [("true", 1), ("false", 0), ("auto", 0)])
+def test_the_model_is_compiled_once_a_run(
+    value: str, times: int, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[torch.nn.Module] = []
+    batches: list[torch.Size] = []
+
+    def compile_model(model: torch.nn.Module, **options: Any) -> Any:
+        compiled.append(model)
+        assert options["dynamic"] is False
+
+        def forward(inputs: torch.Tensor) -> torch.Tensor:
+            batches.append(inputs.shape)
+            return model(inputs)
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", compile_model)
+    run = trained(tmp_path / "run", dataset, f"compile={value}", "ema_decay=0.9", "data.batch_size=20")
+    assert [type(model).__name__ for model in compiled] == ["MyCNN"] * times
+    # the training batches of two epochs, and no other: validation does without
+    assert batches == [(size, 3, 16, 16) for size in (20, 20, 8) * 2] * times
+    plain = trained(tmp_path / "plain", dataset, "ema_decay=0.9", "data.batch_size=20")
+    assert figures(run) == figures(plain)
+    assert same_weights(run, plain)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_gives_the_figures_and_the_files_of_another(dataset: Path, tmp_path: Path) -> None:
+    # without dropout, for which a compiled model draws other random numbers
+    settings = ("ema_decay=0.9", "model.dropout=0", "epochs=1")
+    plain, compiled = (trained(tmp_path / value, dataset, f"compile={value}", *settings) for value in ("false", "true"))
+    for name in ("last", "best"):
+        assert list(weights(compiled, name)) == list(weights(plain, name))  # and no _orig_mod in the names
+    last = load_checkpoint(compiled / "checkpoints" / "last.pt")
+    assert list(last["ema"]["weights"]) == list(last["model"])
+    (row,), (expected,) = rows_of(compiled), rows_of(plain)
+    for key in ("train_loss", "val_loss"):
+        assert float(row[key]) == pytest.approx(float(expected[key]), rel=1e-4)
+    for key in ("train_accuracy", "val_accuracy"):
+        assert row[key] == expected[key]

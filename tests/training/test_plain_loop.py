@@ -59,7 +59,7 @@ def plain_losses(
 @pytest.mark.parametrize("name", ["mycnn", "resnet18", "vgg16"])
 def test_losses_agree_with_a_plain_loop(name: str, optimizer: str) -> None:
     from maskcls.data.index import Index, Split
-    from maskcls.data.loaders import CachedImages, DeviceLoader, training_loader
+    from maskcls.data.loaders import LabelledImages, Loader
     from maskcls.data.statistics import STUDY
     from maskcls.models.precision import Precision
     from maskcls.training.fit import step
@@ -74,7 +74,7 @@ def test_losses_agree_with_a_plain_loop(name: str, optimizer: str) -> None:
         "train", f"model={name}", f"optim={optimizer}", "optim.lr=1e-4", "data=synthetic",
         f"data.input_size={SIZES[name]}", f"data.batch_size={BATCH}", "device=cpu", "precision=float32", *dropout,
     )  # fmt: skip
-    split = CachedImages(images, labels.tolist())
+    split = LabelledImages(images, labels.tolist())
     paths = tuple(map(str, range(len(labels))))
     index = Index(config.data.root, ("A", "B"), {"train": Split(paths, tuple(labels.tolist()))})
     data = Data(index, {"train": split}, "", STUDY, is_synthetic=True)
@@ -84,9 +84,8 @@ def test_losses_agree_with_a_plain_loop(name: str, optimizer: str) -> None:
     trainer = build_trainer(config, data, device, Precision("float32", "cpu"), torch.Generator(), STEPS)
     trainer.model.train()
     weights = [parameter.detach().clone() for parameter in trainer.model.parameters()]
-    # RandomSampler shuffles by its generator as torch.randperm does
-    loader = training_loader(split, BATCH, torch.Generator().manual_seed(7), workers=0)
-    losses = [step(trainer, *batch)[0].item() for batch in DeviceLoader(loader, device)]
+    batches = Loader(split, BATCH, device, torch.Generator().manual_seed(7))
+    losses = [step(trainer, *batch)[0].item() for batch in batches]
     del trainer
     expected = plain_losses(name, optimizer, weights, images, labels, seed=7)
 

@@ -1,0 +1,53 @@
+"""Images that are decoded anew each time they are read, for data sets that the cache has no room for."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from maskcls.data.decode import UnreadableImageError, read_image
+from maskcls.errors import UserError
+
+
+class StreamedImages:
+    """Reads like the array that `maskcls.data.cache.cached_images` returns, and takes no memory or disk.
+
+    Args:
+        root: the folder that the paths are relative to.
+        paths: of the image files.
+        size: pixels a side.
+        threads: that decode, shared by all reads.
+    """
+
+    def __init__(self, root: Path, paths: Sequence[str], size: int, threads: int) -> None:
+        self.root = root
+        self.paths = paths
+        self.size = size
+        # threads: OpenCV and torch release the interpreter's lock
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, positions: int | slice | np.ndarray) -> np.ndarray:
+        """Decode some images, in parallel.
+
+        Returns:
+            uint8 [positions, size, size, 3], or [size, size, 3] for one position.
+
+        Raises:
+            UserError: naming a file that cannot be read; it is never replaced by another image.
+        """
+        chosen = np.arange(len(self.paths))[positions]
+        images = np.empty((*chosen.shape, self.size, self.size, 3), dtype=np.uint8)
+        slots = images.reshape(-1, self.size, self.size, 3)
+
+        def fill(slot: int, position: int) -> None:
+            slots[slot] = read_image(self.root / self.paths[position], self.size)
+
+        try:
+            list(self.pool.map(fill, range(len(slots)), chosen.ravel().tolist()))
+        except UnreadableImageError as error:
+            raise UserError(f"an image file cannot be read, repair or remove it: {error}") from None
+        return images
