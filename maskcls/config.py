@@ -173,6 +173,12 @@ class NoAugmentConfig:
 
 
 @dataclass(frozen=True)
+class FlipAugmentConfig:
+    name: Literal["flip"]
+    flip_probability: Fraction
+
+
+@dataclass(frozen=True)
 class LightAugmentConfig:
     name: Literal["light"]
     flip_probability: Fraction
@@ -184,7 +190,7 @@ class LightAugmentConfig:
     saturation: FractionBelowOne
 
 
-AugmentConfig = NoAugmentConfig | LightAugmentConfig
+AugmentConfig = NoAugmentConfig | FlipAugmentConfig | LightAugmentConfig
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ DATA = {
 }  # fmt: skip
 AUGMENT = {
     "none": {"name": "none"},
+    "flip": {"name": "flip", "flip_probability": 0.3},
     "light": {
         "name": "light", "flip_probability": 0.3, "shift": 0.1, "rotation_degrees": 5.0, "zoom": 0.2,
         "brightness": 0.1, "contrast": 0.3, "saturation": 0.4,
@@ -321,6 +322,7 @@ RANGES = {
     "SyntheticConfig.train_images": "[4, inf)",
     "SyntheticConfig.val_images": "[2, inf)",
     "SyntheticConfig.test_images": "[2, inf)",
+    "FlipAugmentConfig.flip_probability": "[0, 1]",
     "LightAugmentConfig.flip_probability": "[0, 1]",
     "LightAugmentConfig.shift": "[0, 0.5]",
     "LightAugmentConfig.rotation_degrees": "[0, 180]",

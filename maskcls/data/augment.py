@@ -6,10 +6,28 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from maskcls.config import AugmentConfig, LightAugmentConfig
+from maskcls.config import AugmentConfig, FlipAugmentConfig, LightAugmentConfig
 
 # luma of ITU-R BT.601, as torchvision's and PIL's greyscale
 LUMA = (0.299, 0.587, 0.114)
+
+
+class Flip:
+    """A left-right flip of some images.
+
+    Args:
+        probability: of each image's flip.
+        generator: draws them, on the device of the images.
+    """
+
+    def __init__(self, probability: float, generator: torch.Generator) -> None:
+        self.probability = probability
+        self.generator = generator
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Flip some of the images, [batch, 3, height, width] of any type, kept as is."""
+        draws = torch.rand(len(images), generator=self.generator, device=self.generator.device)
+        return torch.where((draws < self.probability).view(-1, 1, 1, 1), images.flip(3), images)
 
 
 class LightAugment:
@@ -68,6 +86,12 @@ class LightAugment:
         return torch.lerp(grey, values, factor(self.config.saturation)).clamp(0, 1)
 
 
-def build_augment(config: AugmentConfig, generator: torch.Generator) -> LightAugment | None:
+def build_augment(config: AugmentConfig, generator: torch.Generator) -> Flip | LightAugment | None:
     """The augmentation that a configuration asks for; None where images stay as they are."""
-    return LightAugment(config, generator) if isinstance(config, LightAugmentConfig) else None
+    match config:
+        case FlipAugmentConfig():
+            return Flip(config.flip_probability, generator)
+        case LightAugmentConfig():
+            return LightAugment(config, generator)
+        case _:
+            return None

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 # change it when the pixels that decode.py returns change
 TRANSFORM_VERSION = 1
 
+# images that a thread decodes in one go
+CHUNK = 32
+
 
 def open_images(
     root: Path, splits: Mapping[str, Sequence[str]], size: int, config: DataConfig | EvalDataConfig
@@ -107,17 +110,24 @@ def _build(path: Path, root: Path, paths: Sequence[str], size: int, threads: int
         images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         _reserve(temporary)
 
-        def fill(position: int) -> str | None:
-            try:
-                images[position] = read_image(root / paths[position], size)
-            except UnreadableImageError as error:
-                return str(error)
-            return None
+        def fill(start: int) -> list[str]:
+            faults = []
+            for position in range(start, min(start + CHUNK, len(paths))):
+                try:
+                    images[position] = read_image(root / paths[position], size)
+                except UnreadableImageError as error:
+                    faults.append(str(error))
+            return faults
 
+        faults: list[str] = []
         # threads: OpenCV and torch release the interpreter's lock
-        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-            bar = tqdm(pool.map(fill, range(len(paths))), total=len(paths), desc="decode", unit="image", disable=None)
-            faults = [fault for fault in bar if fault is not None]
+        with (
+            ThreadPoolExecutor(threads or os.cpu_count()) as pool,
+            tqdm(total=len(paths), desc="decode", unit="image", disable=None) as bar,
+        ):
+            for found in pool.map(fill, range(0, len(paths), CHUNK)):
+                faults += found
+                bar.update(min(CHUNK, len(paths) - bar.n))
         if faults:
             shown = "; ".join(faults[:3]) + ("; ..." if len(faults) > 3 else "")
             raise UserError(f"{len(faults)} of {len(paths)} image files cannot be read, repair or remove them: {shown}")

@@ -24,6 +24,7 @@ class StreamedImages:
         self.root = root
         self.paths = paths
         self.size = size
+        self.threads = threads
         # threads: OpenCV and torch release the interpreter's lock
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
@@ -43,11 +44,12 @@ class StreamedImages:
         images = np.empty((*chosen.shape, self.size, self.size, 3), dtype=np.uint8)
         slots = images.reshape(-1, self.size, self.size, 3)
 
-        def fill(slot: int, position: int) -> None:
-            slots[slot] = read_image(self.root / self.paths[position], self.size)
+        def fill(part: range) -> None:
+            for slot in part:
+                slots[slot] = read_image(self.root / self.paths[chosen.flat[slot]], self.size)
 
         try:
-            list(self.pool.map(fill, range(len(slots)), chosen.ravel().tolist()))
+            list(self.pool.map(fill, (range(start, len(slots), self.threads) for start in range(self.threads))))
         except UnreadableImageError as error:
             raise UserError(f"an image file cannot be read, repair or remove it: {error}") from None
         return images

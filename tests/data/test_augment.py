@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from maskcls.config import LightAugmentConfig, NoAugmentConfig
-from maskcls.data.augment import LightAugment, build_augment
+from maskcls.config import FlipAugmentConfig, LightAugmentConfig, NoAugmentConfig
+from maskcls.data.augment import Flip, LightAugment, build_augment
 
 NOTHING: dict[str, Any] = {
     "flip_probability": 0.0,
@@ -223,3 +223,29 @@ def test_build_augment() -> None:
     assert augment.config is config
     assert augment.generator is generator
     assert build_augment(NoAugmentConfig("none"), generator) is None
+
+
+def test_flip_mirrors_whole_images_and_leaves_the_others() -> None:
+    images = noise(1).repeat(1000, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+    flipped = Flip(0.3, torch.Generator().manual_seed(0))(images)
+    mirrored = (flipped == images.flip(3)).flatten(1).all(dim=1)
+    assert torch.equal(flipped[~mirrored], images[~mirrored])
+    assert 240 < mirrored.sum() < 360
+    assert (flipped.dtype, flipped.is_contiguous(memory_format=torch.channels_last)) == (torch.uint8, True)
+
+
+@pytest.mark.parametrize(("probability", "expected"), [(0.0, noise()), (1.0, noise().flip(3))])
+def test_flip_of_none_and_of_all(probability: float, expected: Tensor) -> None:
+    assert torch.equal(Flip(probability, torch.Generator())(noise()), expected)
+
+
+def test_flips_are_a_function_of_the_seed() -> None:
+    one, same, other = (Flip(0.5, torch.Generator().manual_seed(seed))(noise(64)) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_flip_is_built_from_its_configuration() -> None:
+    augment = build_augment(FlipAugmentConfig("flip", 0.25), torch.Generator())
+    assert isinstance(augment, Flip)
+    assert augment.probability == 0.25
