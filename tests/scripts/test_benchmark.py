@@ -43,4 +43,6 @@ def test_all_train_on_the_same_images_and_the_table_shows_them(dataset: Path, tm
 def test_an_unknown_contender_is_refused(dataset: Path) -> None:
     result = benchmark("--data", str(dataset), "--contenders", "plain,torch")
     assert result.returncode == 2
-    assert result.stderr.endswith("no torch; there are plain,plain_bf16,lightning,timm,ultralytics,maskcls,maskcls_fast\n")
+    assert result.stderr.endswith(
+        "no torch; there are plain,plain_bf16,lightning,timm,ultralytics,maskcls,maskcls_fast\n"
+    )
