@@ -43,10 +43,11 @@ class StreamedImages:
         chosen = np.arange(len(self.paths))[positions]
         images = np.empty((*chosen.shape, self.size, self.size, 3), dtype=np.uint8)
         slots = images.reshape(-1, self.size, self.size, 3)
+        paths = [self.paths[position] for position in chosen.ravel().tolist()]
 
         def fill(part: range) -> None:
             for slot in part:
-                slots[slot] = read_image(self.root / self.paths[chosen.flat[slot]], self.size)
+                slots[slot] = read_image(self.root / paths[slot], self.size)
 
         try:
             list(self.pool.map(fill, (range(start, len(slots), self.threads) for start in range(self.threads))))

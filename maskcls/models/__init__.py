@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from maskcls.models.mycnn import MyCNN
+from maskcls.models.torchvision import build_resnet18, build_vgg16
 
 
 def build_model(config: Mapping[str, Any], classes: int, input_size: int) -> nn.Module:
@@ -23,14 +24,12 @@ def build_model(config: Mapping[str, Any], classes: int, input_size: int) -> nn.
     Raises:
         UserError: where pretrained weights are asked for and cannot be had.
     """
-    if config["name"] == "mycnn":
-        return MyCNN(classes, input_size, config["dropout"])
-    from maskcls.models.torchvision import build_resnet18, build_vgg16  # late: it takes a second to import
-
     match config["name"]:
         case "resnet18":
             return build_resnet18(classes, config["pretrained"])
         case "vgg16":
             return build_vgg16(classes, config["pretrained"], config["dropout"])
+        case "mycnn":
+            return MyCNN(classes, input_size, config["dropout"])
         case name:
             raise ValueError(f"no model named {name!r}")

@@ -1,17 +1,24 @@
-"""torchvision's networks, with the last layer replaced by one of as many outputs as there are classes."""
+"""torchvision's networks, with the last layer replaced by one of as many outputs as there are classes.
+
+torchvision is imported where one is built: it takes a second, which MyCNN need not wait for.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
 from torch import nn
-from torchvision import models
 
 from maskcls.errors import UserError
+
+if TYPE_CHECKING:
+    from torchvision import models
 
 
 def build_resnet18(classes: int, pretrained: bool) -> nn.Module:
     """ResNet-18; ``pretrained`` starts from torchvision's ImageNet weights."""
+    from torchvision import models
+
     model = _build(models.resnet18, models.ResNet18_Weights.IMAGENET1K_V1 if pretrained else None)
     model.fc = nn.Linear(model.fc.in_features, classes)
     return model
@@ -19,12 +26,14 @@ def build_resnet18(classes: int, pretrained: bool) -> nn.Module:
 
 def build_vgg16(classes: int, pretrained: bool, dropout: float) -> nn.Module:
     """VGG-16 without batch normalization; ``pretrained`` starts from torchvision's ImageNet weights."""
+    from torchvision import models
+
     model = _build(models.vgg16, models.VGG16_Weights.IMAGENET1K_V1 if pretrained else None, dropout=dropout)
     model.classifier[-1] = nn.Linear(model.classifier[-1].in_features, classes)
     return model
 
 
-def _build(factory: Callable[..., Any], weights: models.WeightsEnum | None, **options: Any) -> Any:
+def _build(factory: Callable[..., Any], weights: "models.WeightsEnum | None", **options: Any) -> Any:
     try:
         return factory(weights=weights, **options)
     except (URLError, OSError, RuntimeError) as error:
