@@ -396,9 +396,9 @@ def markdown(report: Row) -> str:
                 row["runs"][0]["precision"],
                 f"{result['seconds']:.1f}",
                 ratio(result, "seconds"),
-                f"{result['train_images_per_second']:,.0f}",
+                _rate(result["train_images_per_second"]),
                 ratio(result, "train_images_per_second"),
-                f"{result['eval_images_per_second']:,.0f}",
+                _rate(result["eval_images_per_second"]),
                 f"{result['cpu_seconds']:.1f}",
                 f"{result['peak_memory_mb']:,.0f}",
                 f"{result['val_accuracy']:.2%}",
@@ -432,6 +432,10 @@ def describe(settings: Row) -> str:
     return "{size} px, batch size {batch}, epochs: {epochs}".format(**settings)
 
 
+def _rate(images_per_second: float) -> str:
+    return f"{images_per_second:.1f}" if images_per_second < 100 else f"{images_per_second:,.0f}"
+
+
 def plot(report: Row, path: Path) -> None:
     """Draw the training images per second of each contender as horizontal bars."""
     from matplotlib.figure import Figure
@@ -443,7 +447,7 @@ def plot(report: Row, path: Path) -> None:
     figure = Figure(figsize=(8, 0.9 + 0.4 * len(rows)), layout="constrained")
     axes = figure.subplots()
     bars = axes.barh([row["name"] for row in rows], speeds, color=colors)
-    axes.bar_label(bars, fmt="{:,.0f}", padding=3)
+    axes.bar_label(bars, fmt=_rate, padding=3)
     axes.margins(x=0.1)
     axes.set_xlabel("training images per second")
     axes.set_title(f"{settings['model']}, {settings['size']} px, batch size {settings['batch']}")

@@ -95,7 +95,7 @@ class Loader:
 
     def _gather(self, chosen: Tensor) -> Batch:
         images, labels = torch.from_numpy(self.images[chosen.numpy()]), self.labels[chosen]
-        if self.device.type == "cuda":  # only from pinned memory do copies overlap with compute
+        if self.device.type == "cuda":  # copies from pinned memory are queued, and nobody waits for them
             images, labels = images.pin_memory(), labels.pin_memory()
         return images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
 
