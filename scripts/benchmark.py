@@ -413,10 +413,11 @@ def markdown(report: Row) -> str:
 
     images = settings["images"]
     speeds = ", ".join(f"{name} {speed:,.1f}" for name, speed in machine["matmul_gflops"].items())
+    median = f"; median of {settings['repeats']}" if settings["repeats"] > 1 else ""
     return "\n".join(
         [
             f"{settings['model']}, {settings['optim']}; {describe(settings)}; {images['train']:,} training and "
-            f"{images['val']:,} validation images; median of {settings['repeats']}.",
+            f"{images['val']:,} validation images{median}.",
             "",
             *(f"| {' | '.join(cells)} |" for cells in lines),
             "",

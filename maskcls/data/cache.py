@@ -13,6 +13,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from maskcls.config import DataConfig, EvalDataConfig
+from maskcls.cores import usable_cores
 from maskcls.data.decode import UnreadableImageError, read_image
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
@@ -40,16 +41,15 @@ def open_images(
     Raises:
         UserError: as `cached_images` does.
     """
-    threads = config.workers or os.cpu_count() or 1
-    needed = sum(map(len, splits.values())) * size * size * 3
+    threads = config.workers or usable_cores()
+    missing = [paths for paths in splits.values() if not _file(root, paths, size, config.cache_dir).exists()]
+    needed = sum(map(len, missing)) * size * size * 3
     if config.cache_gb is None:
         existing = next(folder for folder in (config.cache_dir, *config.cache_dir.parents) if folder.exists())
-        missing = [paths for paths in splits.values() if not _file(root, paths, size, config.cache_dir).exists()]
-        fits = sum(map(len, missing)) * size * size * 3 <= shutil.disk_usage(existing).free / 2
-        limit = "half of the disk space that is free"
+        budget, limit = shutil.disk_usage(existing).free / 2, "half of the disk space that is free"
     else:
-        fits, limit = needed <= config.cache_gb * 1e9, f"data.cache_gb={config.cache_gb:g}"
-    if fits:
+        budget, limit = config.cache_gb * 1e9, f"data.cache_gb={config.cache_gb:g}"
+    if needed <= budget:
         return {name: cached_images(root, paths, size, config.cache_dir, threads) for name, paths in splits.items()}
     log.info(
         "the images take %.1f GB at %d pixels, more than %s: not cached, but decoded in %d threads each time",
@@ -122,7 +122,7 @@ def _build(path: Path, root: Path, paths: Sequence[str], size: int, threads: int
         faults: list[str] = []
         # threads: OpenCV and torch release the interpreter's lock
         with (
-            ThreadPoolExecutor(threads or os.cpu_count()) as pool,
+            ThreadPoolExecutor(threads or usable_cores()) as pool,
             tqdm(total=len(paths), desc="decode", unit="image", disable=None) as bar,
         ):
             for found in pool.map(fill, range(0, len(paths), CHUNK)):

@@ -43,6 +43,8 @@ class Loader:
         device: where the batches go.
         shuffle: draws the order of each epoch, on the CPU; None for the split's own order.
         resident: copy the whole split to the device now, and gather each batch there.
+        weights: how often each image is to be drawn; an epoch is then as many draws, with replacement. None for each
+            image once.
 
     Yields (from iteration):
         uint8 [batch, 3, height, width] in channels_last memory format, and int64 [batch].
@@ -55,12 +57,14 @@ class Loader:
         device: torch.device,
         shuffle: torch.Generator | None = None,
         resident: bool = False,
+        weights: Sequence[float] | None = None,
     ) -> None:
         self.images = split.images
         self.labels = torch.tensor(split.labels, dtype=torch.int64)
         self.batch_size = batch_size
         self.device = device
         self.shuffle = shuffle
+        self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float64)
         self.resident: Batch | None = None
         if resident:
             copied = torch.empty((len(split), *split.images[:1].shape[1:]), dtype=torch.uint8, device=device)
@@ -72,11 +76,18 @@ class Loader:
         return -(-len(self.labels) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        count = len(self.labels)
-        order = torch.arange(count) if self.shuffle is None else torch.randperm(count, generator=self.shuffle)
+        order = self._order()
         for images, labels in self._ahead(order) if self.resident is None else self._on_device(order, *self.resident):
             # channels last in memory: what convolutions are fastest on, and what the cache holds already
             yield images.permute(0, 3, 1, 2), labels
+
+    def _order(self) -> Tensor:
+        count = len(self.labels)
+        if self.shuffle is None:
+            return torch.arange(count)
+        if self.weights is None:
+            return torch.randperm(count, generator=self.shuffle)
+        return torch.multinomial(self.weights, count, replacement=True, generator=self.shuffle)
 
     def _on_device(self, order: Tensor, images: Tensor, labels: Tensor) -> Iterator[Batch]:
         for chosen in order.to(self.device).split(self.batch_size):
@@ -84,7 +95,8 @@ class Loader:
 
     def _ahead(self, order: Tensor) -> Iterator[Batch]:
         """Gather in a thread of its own, while the batches before are computed on."""
-        with ThreadPoolExecutor(1, thread_name_prefix="loader") as thread:
+        thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        try:
             pending: deque[Future[Batch]] = deque()
             for chosen in order.split(self.batch_size):
                 pending.append(thread.submit(self._gather, chosen))
@@ -92,12 +104,16 @@ class Loader:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
+        finally:  # of an epoch that is broken off, too: what is not gathered yet is not waited for
+            thread.shutdown(cancel_futures=True)
 
     def _gather(self, chosen: Tensor) -> Batch:
         images, labels = torch.from_numpy(self.images[chosen.numpy()]), self.labels[chosen]
-        if self.device.type == "cuda":  # copies from pinned memory are queued, and nobody waits for them
+        is_cuda = self.device.type == "cuda"
+        if is_cuda:  # copies from pinned memory are queued, and nobody waits for them
             images, labels = images.pin_memory(), labels.pin_memory()
-        return images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        # MPS may read the source of a copy that nobody waits for after it is freed
+        return images.to(self.device, non_blocking=is_cuda), labels.to(self.device, non_blocking=is_cuda)
 
 
 class Normalize(torch.nn.Module):

@@ -1,11 +1,11 @@
 """The process, set up for computing on the CPU: threads, memory and denormal numbers."""
 
 import ctypes
-import math
 import sys
-from pathlib import Path
 
 import torch
+
+from maskcls.cores import usable_cores
 
 # as OMP_NUM_THREADS says, else one a core that this process may run on
 _DEFAULT_THREADS = torch.get_num_threads()
@@ -35,32 +35,7 @@ def default_threads() -> int:
 
     Parallel jobs of a sweep share the cores by OMP_NUM_THREADS, which their launcher sets (joblib's does).
     """
-    quota = _quota(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
-    return max(1, int(min(_DEFAULT_THREADS, quota)))
-
-
-def _quota(root: Path, membership: Path) -> float:
-    """Cores that Linux's control groups let this process use, infinite where they set no bound.
-
-    See https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files.
-    """
-    quota = math.inf
-    try:
-        groups = [line.partition("::")[2] for line in membership.read_text().splitlines() if line.startswith("0::")]
-    except OSError:
-        return quota
-    for group in groups:
-        folder = root / group.strip("/")
-        for path in (folder, *folder.parents):
-            if path == root.parent:
-                break
-            try:
-                limit, period = (path / "cpu.max").read_text().split()
-            except (OSError, ValueError):
-                continue
-            if limit != "max":
-                quota = min(quota, int(limit) / int(period))
-    return quota
+    return min(_DEFAULT_THREADS, usable_cores())
 
 
 def _keep_freed_memory() -> None:
@@ -71,6 +46,6 @@ def _keep_freed_memory() -> None:
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(M_MMAP_THRESHOLD, 2**31 - 1)
+        # versions before 2.36 or so refuse more than 32 MB; and the second without the first would make things worse
+        if hasattr(libc, "mallopt") and any(libc.mallopt(M_MMAP_THRESHOLD, size) for size in (2**31 - 1, 2**25)):
             libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

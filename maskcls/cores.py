@@ -1,0 +1,38 @@
+"""How many cores this process may use."""
+
+import math
+import os
+from pathlib import Path
+
+
+def usable_cores() -> int:
+    """Cores that the process may run on: fewer than the machine has where it is bound to some or has a share of them.
+
+    Of Linux's control groups those of version 2 are known.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min(allowed, _quota(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")))))
+
+
+def _quota(root: Path, membership: Path) -> float:
+    """Cores that Linux's control groups let this process use, infinite where they set no bound.
+
+    See https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files.
+    """
+    quota = math.inf
+    try:
+        groups = [line.partition("::")[2] for line in membership.read_text().splitlines() if line.startswith("0::")]
+    except OSError:
+        return quota
+    for group in groups:
+        folder = root / group.strip("/")
+        for path in (folder, *folder.parents):
+            if path == root.parent:
+                break
+            try:
+                limit, period = (path / "cpu.max").read_text().split()
+            except (OSError, ValueError):
+                continue
+            if limit != "max":
+                quota = min(quota, int(limit) / int(period))
+    return quota
