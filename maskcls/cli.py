@@ -35,7 +35,7 @@ from maskcls.command_line import (
     quote,
     read_arguments,
 )
-from maskcls.config import EvalConfig, PredictConfig, TrainConfig, parse
+from maskcls.config import AuditConfig, EvalConfig, PredictConfig, TrainConfig, parse
 from maskcls.data.index import find_images
 from maskcls.data.sources import require_dataset
 from maskcls.errors import MachineError, MaskclsError, UserError
@@ -59,8 +59,13 @@ def predict() -> int:
     return main("predict", sys.argv[1:])
 
 
+def audit() -> int:
+    """Entry point of ``maskcls-audit``."""
+    return main("audit", sys.argv[1:])
+
+
 def main(command: str, arguments: Sequence[str]) -> int:
-    """Run a command and return its exit status (0, 1, 2, 3, 5 or 130)."""
+    """Run a command and return its exit status (0, 1, 2, 3, 4, 5 or 130)."""
     if "--version" in arguments:
         print(f"maskcls {__version__}")
         return 0
@@ -98,11 +103,11 @@ def require_files(config: Any) -> None:
     try:
         if isinstance(config, TrainConfig):
             require_dataset(config.data)
-        else:
+        if isinstance(config, EvalConfig | PredictConfig):
             find_checkpoint(config.ckpt)
         if isinstance(config, PredictConfig):
             find_images(config.source)
-        if isinstance(config, EvalConfig) and config.data.root is not None and not config.data.root.is_dir():
+        if isinstance(config, EvalConfig | AuditConfig) and config.data.root and not config.data.root.is_dir():
             raise UserError(f"data.root={config.data.root}: no such folder")
     except OSError as error:  # no permission, or a name that is too long
         raise UserError(f"{error.filename}: {error.strerror}") from None
@@ -183,8 +188,12 @@ def _predict_job(config: DictConfig) -> float | None:
     return _job("predict", config, "maskcls.inference.job", "predict")
 
 
+def _audit_job(config: DictConfig) -> float | None:
+    return _job("audit", config, "maskcls.audit.job", "audit")
+
+
 # the functions that Hydra calls, at module level so that a launcher plugin can send them to another process
-COMMANDS = {"train": _train_job, "eval": _eval_job, "predict": _predict_job}
+COMMANDS = {"train": _train_job, "eval": _eval_job, "predict": _predict_job, "audit": _audit_job}
 
 
 def _job(command: str, config: DictConfig, module: str, function: str) -> float | None:
@@ -237,7 +246,7 @@ def _show(error: Exception, command: str, directory: Path) -> tuple[str, int]:
         status = error.exit_status
     elif type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         message, status = (
-            f"{message}; a smaller data.batch_size or data.input_size needs less",
+            f"{message}; a smaller data.batch_size or data.input_size, or data.resident=false, needs less",
             MachineError.exit_status,
         )
     elif isinstance(error, OSError) and error.errno in MACHINE_ERRORS:

@@ -138,6 +138,9 @@ class DataConfig:
     val_fraction: Annotated[float, Range(0, 1, above_low=True, below_high=True)]
     test_fraction: FractionBelowOne
     split_seed: WholeNumber
+    split: Literal["as_shipped", "grouped"]
+    groups: Path | None
+    sampling: Literal["auto", "files", "photographs"]
     cache_dir: Path
     cache_gb: NonNegative | None
     workers: Count | None
@@ -249,7 +252,26 @@ class PredictConfig:
     precision: Precision | None
 
 
-SCHEMAS: dict[str, type] = {"train": TrainConfig, "eval": EvalConfig, "predict": PredictConfig}
+@dataclass(frozen=True)
+class AuditDataConfig:
+    root: Path
+    cache_dir: Path
+    workers: Count | None
+
+
+@dataclass(frozen=True)
+class AuditConfig:
+    data: AuditDataConfig
+    fail_on: tuple[Literal["leak", "shortcut", "bad_file"], ...]
+    seed: WholeNumber
+
+
+SCHEMAS: dict[str, type] = {
+    "train": TrainConfig,
+    "eval": EvalConfig,
+    "predict": PredictConfig,
+    "audit": AuditConfig,
+}
 
 
 def parse(command: str, values: Mapping[str, Any]) -> Any:
@@ -271,6 +293,30 @@ def parse(command: str, values: Mapping[str, Any]) -> Any:
     return config
 
 
+# what a data configuration that a checkpoint holds meant before these keys were there
+ADDED_KEYS: dict[str, Any] = {
+    "cache_gb": None,
+    "resident": "auto",
+    "split": "as_shipped",
+    "groups": None,
+    "sampling": "files",
+}
+
+
+def parse_stored_data(values: Any) -> AnyDataConfig:
+    """The data configuration of a checkpoint, which an older maskcls may have written.
+
+    Raises:
+        UserError: as `parse` does.
+    """
+    if not isinstance(values, Mapping):
+        raise UserError("'data' is missing")
+    stored = ADDED_KEYS | dict(values)
+    stored["workers"] = stored.get("workers") or None  # 0 once meant no processes
+    config: AnyDataConfig = _convert(stored, AnyDataConfig, "data")
+    return config
+
+
 def as_dictionary(config: Any) -> dict[str, Any]:
     """A configuration as `parse` takes it: plain nested dictionaries, paths as text."""
     return {
@@ -278,6 +324,8 @@ def as_dictionary(config: Any) -> dict[str, Any]:
         if dataclasses.is_dataclass(value)
         else str(value)
         if isinstance(value, Path)
+        else list(value)
+        if isinstance(value, tuple)
         else value
         for name, value in ((field.name, getattr(config, field.name)) for field in dataclasses.fields(config))
     }
@@ -300,6 +348,9 @@ def _convert(value: Any, annotation: Any, key: str) -> Any:
     if value is None and type(None) in options:
         return None
     options = [option for option in options if option is not type(None)]
+    if typing.get_origin(options[0]) is tuple:
+        element = typing.get_args(options[0])[0]
+        return tuple(_convert(item, element, key) for item in (value if isinstance(value, list) else [value]))
     if all(dataclasses.is_dataclass(option) for option in options):
         return _convert_group(value, options, key)
     return _convert_scalar(value, options[0], key, optional=type(None) in _union_members(annotation))

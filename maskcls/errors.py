@@ -23,6 +23,12 @@ class TrainingError(MaskclsError):
     exit_status = 3
 
 
+class AuditError(MaskclsError):
+    """An audit found what it was told to fail on."""
+
+    exit_status = 4
+
+
 class MachineError(MaskclsError):
     """The machine failed: the disk is full, a device is lost."""
 

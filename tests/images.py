@@ -33,3 +33,13 @@ def write_dataset(root: Path, counts: dict[str, int], seed: int = 0) -> Path:
                 height, width = rng.integers(24, 60, 2)
                 write_image(root / split / name / f"{number}.png", noisy_image(rng, name == "WithMask", height, width))
     return root
+
+
+def scene(seed: int, side: int = 160) -> np.ndarray:
+    """A picture of coloured shapes with corners to find again, another for each seed: RGB uint8 [side, side, 3]."""
+    rng = np.random.default_rng(seed)
+    image = cv2.GaussianBlur(rng.integers(0, 256, (side, side, 3), dtype=np.uint8), (0, 0), side / 12)
+    for _ in range(40):
+        corners = (rng.uniform(0, side, 2) + rng.uniform(-side / 6, side / 6, (5, 2))).astype(np.int32)
+        cv2.fillPoly(image, [corners], rng.integers(0, 256, 3).tolist(), lineType=cv2.LINE_AA)
+    return cv2.GaussianBlur(image, (0, 0), 0.8)

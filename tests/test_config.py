@@ -39,6 +39,7 @@ SCHEDULE = {
 COMMON_DATA = {
     "root": "/data/faces", "positive_class": "Mask", "batch_size": 16, "eval_batch_size": 64, "input_size": 64,
     "normalization": "dataset", "val_fraction": 0.2, "test_fraction": 0.3, "split_seed": 4,
+    "split": "grouped", "groups": "/data/groups.csv", "sampling": "photographs",
     "cache_dir": "/cache", "cache_gb": 1.5, "workers": 2, "resident": True,
 }  # fmt: skip
 DATA = {
@@ -73,6 +74,10 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "predict": {
         "ckpt": "/runs/best.pt", "source": "photos/*.jpg", "batch_size": 16, "device": "cpu", "threads": 3,
         "precision": "float32",
+    },
+    "audit": {
+        "data": {"root": "/data/faces", "cache_dir": "/cache", "workers": 2}, "seed": 5,
+        "fail_on": ["leak", "shortcut"],
     },
 }  # fmt: skip
 CHOICES = [(group, name) for group, options in GROUPS.items() for name in options]
@@ -121,7 +126,7 @@ def leaves() -> Iterator[Leaf]:
                 names = typing.get_args(typing.get_type_hints(group)["name"]) if len(groups) > 1 else [None]
                 for choice in names:
                     yield from walk(command, f"{name}={choice}" if choice else option, f"{key}__", group)
-            if not groups:
+            if not groups and typing.get_origin(annotation) is not tuple:
                 yield Leaf(command, option, key, owner, name, annotation)
 
     for command, top in schema.SCHEMAS.items():
@@ -340,6 +345,8 @@ RANGES = {
     "EvalDataConfig.batch_size": "[1, inf)",
     "EvalDataConfig.cache_gb": "[0, inf)",
     "EvalDataConfig.workers": "[1, inf)",
+    "AuditDataConfig.workers": "[1, inf)",
+    "AuditConfig.seed": "[0, inf)",
     "EvalConfig.threads": "[1, inf)",
     "PredictConfig.batch_size": "[1, inf)",
     "PredictConfig.threads": "[1, inf)",
@@ -397,6 +404,8 @@ NAMES: dict[str, tuple[str | bool, ...]] = {
     "TrainConfig.test": ("best", "last", "both", "none"),
     "DataConfig.normalization": ("study", "dataset", "imagenet"),
     "DataConfig.resident": ("auto", True, False),
+    "DataConfig.split": ("as_shipped", "grouped"),
+    "DataConfig.sampling": ("auto", "files", "photographs"),
     "EvalConfig.split": ("train", "val", "test", "all"),
     "EvalConfig.precision": ("auto", "float32", "bfloat16", "float16"),
     "PredictConfig.precision": ("auto", "float32", "bfloat16", "float16"),
@@ -465,6 +474,7 @@ OPTIONAL = {
     "DataConfig.positive_class",
     "DataConfig.cache_gb",
     "DataConfig.workers",
+    "DataConfig.groups",
     "TrainConfig.threads",
     "TrainConfig.ema_decay",
     "EarlyStoppingConfig.patience",
@@ -475,6 +485,7 @@ OPTIONAL = {
     "EvalDataConfig.batch_size",
     "EvalDataConfig.cache_gb",
     "EvalDataConfig.workers",
+    "AuditDataConfig.workers",
     "PredictConfig.batch_size",
     "PredictConfig.threads",
     "PredictConfig.precision",
@@ -620,3 +631,31 @@ def test_a_configuration_cannot_be_changed() -> None:
 )
 def test_nearest_finds_what_was_meant(name: str, hint: str) -> None:
     assert nearest(name, iter(["epochs", "optim.lr", "seed"])) == hint
+
+
+@pytest.mark.parametrize(
+    ("value", "parsed"),
+    [([], ()), (["leak"], ("leak",)), ("shortcut", ("shortcut",)), (["bad_file", "leak"], ("bad_file", "leak"))],
+)
+def test_a_list_of_names_may_be_a_single_one(value: Any, parsed: tuple[str, ...]) -> None:
+    config = parse("audit", values("audit", fail_on=value))
+    assert config.fail_on == parsed
+    assert parse("audit", as_dictionary(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(["leek"], "leek"), ("leek", "leek"), ([1], "1"), ([["leak"]], "['leak']"), (None, "null")]
+)
+def test_a_list_with_another_name_is_refused(value: Any, shown: str) -> None:
+    hint = "; did you mean 'leak'?" if shown == "leek" else "; did you mean 'leak'?" if shown == "['leak']" else ""
+    message = refusal("audit", values("audit", fail_on=value))
+    assert message == f"fail_on={shown}: expected one of leak, shortcut, bad_file{hint}"
+
+
+def test_data_configurations_of_older_checkpoints_are_read() -> None:
+    stored = {key: value for key, value in DATA["folder"].items() if key not in schema.ADDED_KEYS}
+    config = schema.parse_stored_data({**stored, "workers": 0})
+    assert (config.split, config.groups, config.sampling, config.workers) == ("as_shipped", None, "files", None)
+    assert schema.parse_stored_data(DATA["synthetic"]) == parse("train", values("train", "data=synthetic")).data
+    with pytest.raises(UserError, match="'data' is missing"):
+        schema.parse_stored_data(None)

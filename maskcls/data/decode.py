@@ -27,15 +27,25 @@ def decode_image(path: Path) -> np.ndarray:
     Raises:
         UnreadableImageError: for a file that is missing, empty or not an image.
     """
+    return decode_bytes(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of an image file. Raises as `decode_image` does for a file that is missing or empty."""
     try:
-        # not cv2.imread: on Windows it cannot open paths outside the code page
-        content = np.fromfile(path, dtype=np.uint8)
+        content = path.read_bytes()
     except OSError as error:
         raise UnreadableImageError(f"{path}: {error.strerror}") from None
-    if not len(content):
+    if not content:
         raise UnreadableImageError(f"{path}: the file is empty")
+    return content
+
+
+def decode_bytes(content: bytes, path: Path) -> np.ndarray:
+    """The image that the content of a file is, as `decode_image` returns it; ``path`` is for the message."""
     try:
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB)
+        # not cv2.imread: on Windows it cannot open paths outside the code page
+        image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         raise UnreadableImageError(f"{path}: {error.err}") from None
     if image is None:

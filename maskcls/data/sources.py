@@ -6,6 +6,7 @@ from pathlib import Path
 
 from maskcls.config import AnyDataConfig, FaceMask12KConfig, SyntheticConfig
 from maskcls.data.index import Index, cut_missing_splits, index_folder
+from maskcls.data.photographs import Photograph, Photographs, published_groups, read_groups, split_by_photograph
 from maskcls.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,11 @@ def require_dataset(config: AnyDataConfig) -> None:
     raise UserError(f"data.root={config.root}: no such folder; {ways}")
 
 
-def open_dataset(config: AnyDataConfig) -> Index:
+def open_dataset(config: AnyDataConfig) -> tuple[Index, Photographs | None]:
     """Fetch or draw the data set where it has to be, and list it with the splits that training needs.
+
+    Returns:
+        The files, and which of them show one photograph where that is known.
 
     Raises:
         UserError: where it is missing, or is not a tree of class folders.
@@ -46,6 +50,16 @@ def open_dataset(config: AnyDataConfig) -> Index:
 
         download_facemask12k(root)
     found = index_folder(root)
+    photographs = known_photographs(config, found)
+    if config.split == "grouped":
+        if photographs is None:
+            raise UserError(
+                "data.split=grouped needs data.groups=FILE, which says what files show one photograph: "
+                f"maskcls-audit data.root={root} writes one"
+            )
+        return split_by_photograph(
+            found, photographs, config.val_fraction, config.test_fraction, config.split_seed
+        ), photographs
     index = cut_missing_splits(found, config.val_fraction, config.test_fraction, config.split_seed)
     if "all" in found.splits:
         log.info("%s has no split folders: each class was cut at random (data.split_seed=%d)", root, config.split_seed)
@@ -53,7 +67,22 @@ def open_dataset(config: AnyDataConfig) -> Index:
         log.info(
             "%s has no validation folder: cut from the training images (data.split_seed=%d)", root, config.split_seed
         )
-    return index
+    return index, photographs
+
+
+def known_photographs(config: AnyDataConfig, index: Index) -> Photographs | None:
+    """The photograph of each file: from ``data.groups``, or from the map of facemask12k; None where none is known.
+
+    Raises:
+        UserError: where ``data.groups`` is no table of these files.
+    """
+    if config.groups is not None:
+        return read_groups(config.groups, index)
+    if isinstance(config, SyntheticConfig):  # each face is drawn apart
+        return {path: Photograph(path, is_original=True) for path in index.all_images().paths}
+    if isinstance(config, FaceMask12KConfig):
+        return published_groups(index)
+    return None
 
 
 def _draw(config: SyntheticConfig) -> Path:

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from maskcls.config import AnyDataConfig, EvalConfig, SyntheticConfig, parse
+from maskcls.config import AnyDataConfig, EvalConfig, SyntheticConfig, parse_stored_data
 from maskcls.data.cache import open_images
 from maskcls.data.index import Index, cut_missing_splits, index_folder, match_classes
 from maskcls.data.loaders import LabelledImages, Loader
@@ -77,10 +77,9 @@ def evaluate(config: EvalConfig, run: Run) -> float:
 def _training_data(content: dict[str, Any], path: Path) -> AnyDataConfig:
     """What the checkpoint was trained with."""
     try:
-        data: AnyDataConfig = parse("train", content["config"]).data
+        return parse_stored_data(content["config"].get("data"))
     except UserError as error:
         raise UserError(f"ckpt={path}: its configuration is not one of this maskcls: {error}") from None
-    return data
 
 
 def _open_index(root: Path | None, trained_with: AnyDataConfig, fingerprint: str) -> Index:
@@ -88,7 +87,7 @@ def _open_index(root: Path | None, trained_with: AnyDataConfig, fingerprint: str
     if root is None:
         if not isinstance(trained_with, SyntheticConfig) and not trained_with.root.is_dir():
             raise UserError(f"the data of the training is not in {trained_with.root} any more: give data.root=FOLDER")
-        return open_dataset(trained_with)
+        return open_dataset(trained_with)[0]
     index = index_folder(root)
     if "all" in index.splits:
         with contextlib.suppress(UserError):  # too few images or classes to be cut

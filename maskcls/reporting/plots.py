@@ -94,6 +94,18 @@ def class_distribution(counts: Mapping[str, Mapping[str, int]], path: Path, titl
         _class_distribution_figure(counts, title).savefig(path, format="png")
 
 
+def side_lengths(lengths: Mapping[str, Sequence[int]], path: Path, title: str) -> None:
+    """Draw how many images of each class have a side of which length.
+
+    Args:
+        lengths: Pixels of each image, by class.
+        path: The PNG file to write.
+        title: Heading of the figure.
+    """
+    with _style():
+        _side_lengths_figure(lengths, title).savefig(path, format="png")
+
+
 def sample_grid(
     images: Sequence[np.ndarray], captions: Sequence[str], path: Path, title: str, columns: int = 8
 ) -> None:
@@ -271,6 +283,19 @@ def _class_distribution_figure(counts: Mapping[str, Mapping[str, int]], title: s
     panels[0].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     panels[0].set_yticks(range(len(classes)), names)
     panels[0].set_ylim(len(classes) - 0.5, -0.5)  # the first class on top
+    return figure
+
+
+def _side_lengths_figure(lengths: Mapping[str, Sequence[int]], title: str) -> Figure:
+    figure = _new_figure(7, 0.8 + 1.3 * len(lengths), title)
+    panels = figure.subplots(len(lengths), 1, sharex=True, squeeze=False)[:, 0]
+    largest = max((max(values) for values in lengths.values() if len(values)), default=1)
+    edges = np.linspace(0, largest + 1, 81)
+    for panel, (name, values) in zip(panels, lengths.items(), strict=True):
+        panel.hist(values, bins=edges, color=TRAIN)
+        panel.set(title=f"{_shorten(name, 60)} (n = {len(values):,})", ylabel="images")
+        panel.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    panels[-1].set(xlabel="pixels", xlim=(0, largest + 1))
     return figure
 
 

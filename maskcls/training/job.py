@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from maskcls.data.augment import build_augment
 from maskcls.data.cache import open_images
 from maskcls.data.index import Index
 from maskcls.data.loaders import LabelledImages, Loader, Normalize
+from maskcls.data.photographs import Photographs, sampling_weights, seen_in_training
 from maskcls.data.sources import open_dataset
 from maskcls.data.statistics import IMAGENET, STUDY, Normalization, measure
 from maskcls.errors import UserError
@@ -31,8 +34,8 @@ from maskcls.training.optim import build_optimizer, build_schedule
 
 log = logging.getLogger(__name__)
 
-# compiling for CUDA takes about a minute
-STEPS_TO_COMPILE_FOR = 2000
+# compiling for CUDA takes a minute or two, and is supposed to save some milliseconds a step; not measured
+STEPS_TO_COMPILE_FOR = 30_000
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Data:
         splits: the decoded images of each split.
         fingerprint: of the index, as it was when the images were read.
         normalization: of the model's input.
+        photographs: which files show one photograph, None where that is not known.
         is_synthetic: drawn by the program, so that no figure says anything about masks.
     """
 
@@ -51,6 +55,7 @@ class Data:
     splits: dict[str, LabelledImages]
     fingerprint: str
     normalization: Normalization
+    photographs: Photographs | None
     is_synthetic: bool
 
 
@@ -78,7 +83,7 @@ def train(config: TrainConfig, run: Run) -> float:
 
     torch.manual_seed(config.seed)
     order, changes = torch.Generator(), torch.Generator(device)
-    batches = Loader(data.splits["train"], config.data.batch_size, device, order, resident)
+    batches = Loader(data.splits["train"], config.data.batch_size, device, order, resident, draws(config.data, data))
     validation = Loader(data.splits["val"], config.data.eval_batch_size, device, resident=resident)
     trainer = build_trainer(config, data, device, precision, changes, len(batches))
 
@@ -106,18 +111,18 @@ def train(config: TrainConfig, run: Run) -> float:
     if len(rows) < config.epochs:
         log.info("stopped early: %d epochs without a better validation accuracy", patience)
 
+    with run.phase("test"):
+        _test(config, data, run, device, precision)
     if config.plots:
         with run.phase("plots"):
             _plot(data, rows, run.directory / "plots", f"{config.model.name}, {config.optim.name}")
-    with run.phase("test"):
-        _test(config, data, run, device, precision)
     _summarize(run, data)
     return float(trainer.progress.best["val_accuracy"])
 
 
 def load_data(config: AnyDataConfig) -> Data:
     """Find, decode and measure a data set."""
-    index = open_dataset(config)
+    index, photographs = open_dataset(config)
     if config.positive_class is not None and config.positive_class not in index.classes:
         hint = nearest(config.positive_class, index.classes)
         raise UserError(
@@ -134,7 +139,24 @@ def load_data(config: AnyDataConfig) -> Data:
             normalization = IMAGENET
         case _:
             normalization = measure(splits["train"].images)
-    return Data(index, splits, index.fingerprint(), normalization, isinstance(config, SyntheticConfig))
+    return Data(index, splits, index.fingerprint(), normalization, photographs, isinstance(config, SyntheticConfig))
+
+
+def draws(config: DataConfig, data: Data) -> list[float] | None:
+    """How often each training image is to be drawn, None for once an epoch.
+
+    Raises:
+        UserError: where it is not known which files show one photograph, and ``data.sampling`` asks for it.
+    """
+    by_photograph = config.sampling == "photographs" or (config.sampling == "auto" and config.split == "grouped")
+    if not by_photograph:
+        return None
+    if data.photographs is None:
+        raise UserError(
+            "data.sampling=photographs needs data.groups=FILE, which says what files show one photograph: "
+            f"maskcls-audit data.root={data.index.root} writes one"
+        )
+    return sampling_weights(data.index.splits["train"], data.photographs)
 
 
 def keep_resident(config: DataConfig, data: Data, device: torch.device) -> bool:
@@ -148,7 +170,7 @@ def keep_resident(config: DataConfig, data: Data, device: torch.device) -> bool:
     is_cached = len(sizes) == len(arrays)
     if config.resident != "auto":
         if config.resident and not is_cached:
-            raise UserError("data.resident=true contradicts data.cache_gb: the images are more than the cache may hold")
+            raise UserError("data.resident=true: the images are more than the cache may hold, see data.cache_gb")
         return config.resident
     if device.type != "cuda" or not is_cached:
         return False
@@ -209,12 +231,22 @@ def compiles(config: TrainConfig, device: torch.device, steps_per_epoch: int) ->
     On the CPU it never did: see docs/benchmarks.md.
     """
     if config.compile == "auto":
-        return device.type == "cuda" and config.epochs * steps_per_epoch >= STEPS_TO_COMPILE_FOR
+        is_long = config.epochs * steps_per_epoch >= STEPS_TO_COMPILE_FOR
+        return device.type == "cuda" and is_long and _can_compile()
     return config.compile
 
 
+def _can_compile() -> bool:
+    """Whether there is what compiling for CUDA needs: Triton, for this GPU, and a C compiler."""
+    from torch.utils._triton import has_triton
+
+    return has_triton() and any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
+
+
 def _compiled(model: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
-    # max-autotune replays each step as one CUDA graph
+    torch.compiler.reset()  # what earlier jobs of a sweep compiled counts towards a limit
+    log.info("the model is compiled at its first batch, which takes a minute or so")
+    # max-autotune replays forward and backward as CUDA graphs
     compiled: Callable[[Tensor], Tensor] = torch.compile(
         model, dynamic=False, mode="max-autotune" if device.type == "cuda" else None
     )
@@ -275,21 +307,45 @@ def _epoch_seed(seed: int, epoch: int, purpose: int) -> int:
 def _record(run: Run, config: TrainConfig, data: Data, device: torch.device, precision: Precision) -> None:
     """Add to ``run.json`` what the run works with, and show it."""
     index = data.index
+    seen = None if data.photographs is None else seen_in_training(index, data.photographs)
     run.record.update(
         device=str(device),
         precision=precision.name,
         seed=config.seed,
         model=config.model.name,
         optimizer=config.optim.name,
-        data={"root": str(index.root), "fingerprint": data.fingerprint, "images": index.counts()},
+        data={
+            "root": str(index.root),
+            "fingerprint": data.fingerprint,
+            "split": config.data.split,
+            "images": index.counts(),
+            "seen_in_training": seen,
+        },
     )
     run.write()
     log.info("data %s, classes %s", index.root, ", ".join(index.classes))
     for split, counts in index.counts().items():
         each = ", ".join(f"{count} {name}" for name, count in counts.items())
         log.info("  %-5s %6d images: %s", split, sum(counts.values()), each)
+    _report_split(config.data.split, seen)
     if data.is_synthetic:
         log.warning("note: %s", SYNTHETIC_NOTE)
+
+
+def _report_split(split: str, seen: dict[str, dict[str, int]] | None) -> None:
+    """Say which split it is, and how much of its evaluation is on photographs that are trained on."""
+    if seen is None:
+        log.info("split %s; which files show one photograph is not known (maskcls-audit finds out)", split)
+        return
+    counts = [
+        f"{count} {name} of {part}" for part, by_class in seen.items() for name, count in by_class.items() if count
+    ]
+    if not counts:
+        log.info("split %s; no photograph is in two splits", split)
+        return
+    log.warning(
+        "split %s; photographs that are trained on, too: %s. data.split=grouped has none", split, ", ".join(counts)
+    )
 
 
 def _plot(data: Data, rows: list[dict[str, float]], directory: Path, title: str) -> None:

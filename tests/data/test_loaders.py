@@ -323,3 +323,21 @@ def test_normalize_leaves_its_input_as_it_is(dtype: torch.dtype) -> None:
     images = torch.ones((1, 3, 2, 2), dtype=dtype)
     Normalize(STUDY)(images)
     assert (images == 1).all()
+
+
+@resident
+def test_weighted_draws_follow_their_weights(split: LabelledImages, resident: bool) -> None:
+    weights = [0.0] * COUNT
+    weights[4], weights[9] = 3.0, 1.0
+    loader = Loader(split, 4, CPU, torch.Generator().manual_seed(0), resident, weights)
+    drawn = [number for _ in range(40) for number in order(loader)]
+    assert len(drawn) == 40 * COUNT
+    assert set(drawn) == {4, 9}
+    assert drawn.count(4) / len(drawn) == pytest.approx(0.75, abs=0.05)
+
+
+def test_weighted_draws_are_a_function_of_the_seed(split: LabelledImages) -> None:
+    orders = [
+        order(Loader(split, 4, CPU, torch.Generator().manual_seed(seed), weights=[1.0] * COUNT)) for seed in (0, 0, 1)
+    ]
+    assert orders[0] == orders[1] != orders[2]

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from images import write_dataset
 
-from maskcls.config import FaceMask12KConfig, FolderConfig, SyntheticConfig
+from maskcls.config import AnyDataConfig, FaceMask12KConfig, FolderConfig, SyntheticConfig
 from maskcls.data import download, synthetic
 from maskcls.data.decode import decode_image
-from maskcls.data.index import index_folder
+from maskcls.data.index import Index, index_folder
 from maskcls.data.sources import open_dataset, require_dataset
 from maskcls.errors import UserError
 
@@ -28,11 +28,19 @@ def common(root: Path) -> dict[str, Any]:
         "val_fraction": 0.25,
         "test_fraction": 0.25,
         "split_seed": 0,
+        "split": "as_shipped",
+        "groups": None,
+        "sampling": "auto",
         "cache_dir": root / "cache",
         "cache_gb": None,
         "workers": None,
         "resident": "auto",
     }
+
+
+def open_index(config: AnyDataConfig) -> Index:
+    """The files of a data set, without what is known of their photographs."""
+    return open_dataset(config)[0]
 
 
 def folder(root: Path, **changes: Any) -> FolderConfig:
@@ -90,7 +98,7 @@ def test_file_is_no_data_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize("make", [folder, facemask12k])
 def test_open_dataset_of_a_missing_folder(tmp_path: Path, make: Any) -> None:
     with pytest.raises(UserError, match=r"no such folder; .*data=synthetic draws"):
-        open_dataset(make(tmp_path / "none"))
+        open_index(make(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 
 
@@ -107,12 +115,12 @@ def test_what_will_be_fetched_or_drawn_need_not_be_there(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("make", [folder, facemask12k])
 def test_open_dataset_lists_a_folder(dataset: Path, make: Any) -> None:
-    assert open_dataset(make(dataset)) == index_folder(dataset)
+    assert open_index(make(dataset)) == index_folder(dataset)
 
 
 def test_open_dataset_cuts_missing_splits_as_configured(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "set", {"": 8})
-    first, other = (open_dataset(folder(root, split_seed=seed)) for seed in (0, 1))
+    first, other = (open_index(folder(root, split_seed=seed)) for seed in (0, 1))
     for index in (first, other):
         assert {name: len(split) for name, split in index.splits.items()} == {"train": 8, "val": 4, "test": 4}
     assert first != other
@@ -128,15 +136,15 @@ def test_download_is_called_for_only_where_asked_for(
         root.symlink_to(dataset)
 
     monkeypatch.setattr(download, "download_facemask12k", fetch)
-    counts = open_dataset(facemask12k(tmp_path / "set", download=True)).counts()
+    counts = open_index(facemask12k(tmp_path / "set", download=True)).counts()
     assert fetched == [tmp_path / "set"]
     assert counts == index_folder(dataset).counts()
-    open_dataset(facemask12k(tmp_path / "set"))
+    open_index(facemask12k(tmp_path / "set"))
     assert fetched == [tmp_path / "set"]
 
 
 def test_synthetic_faces_are_drawn_as_configured(tmp_path: Path) -> None:
-    index = open_dataset(drawn(tmp_path))
+    index = open_index(drawn(tmp_path))
     assert index.root == tmp_path / DRAWN
     assert index.counts() == {
         "train": {"WithMask": 3, "WithoutMask": 3},
@@ -149,31 +157,31 @@ def test_synthetic_faces_are_drawn_as_configured(tmp_path: Path) -> None:
 
 
 def test_synthetic_faces_are_drawn_once(tmp_path: Path, drawings: list[Path]) -> None:
-    first = open_dataset(drawn(tmp_path))
+    first = open_index(drawn(tmp_path))
     assert len(drawings) == 1
-    assert open_dataset(drawn(tmp_path)) == first
+    assert open_index(drawn(tmp_path)) == first
     assert len(drawings) == 1
 
 
 @pytest.mark.parametrize("changes", [{"seed": 4}, {"train_images": 8}])
 def test_other_synthetic_faces_are_kept_apart(tmp_path: Path, changes: dict[str, int]) -> None:
-    first, other = open_dataset(drawn(tmp_path)), open_dataset(drawn(tmp_path, **changes))
+    first, other = open_index(drawn(tmp_path)), open_index(drawn(tmp_path, **changes))
     assert first.root != other.root
     assert first.fingerprint() != other.fingerprint()
-    assert open_dataset(drawn(tmp_path)).fingerprint() == first.fingerprint()
+    assert open_index(drawn(tmp_path)).fingerprint() == first.fingerprint()
 
 
 def test_a_changed_drawing_is_drawn_anew(tmp_path: Path, drawings: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    first = open_dataset(drawn(tmp_path))
+    first = open_index(drawn(tmp_path))
     monkeypatch.setattr(synthetic, "DRAWING_VERSION", synthetic.DRAWING_VERSION + 1)
-    other = open_dataset(drawn(tmp_path))
+    other = open_index(drawn(tmp_path))
     assert len(drawings) == 2
     assert first.root != other.root
     assert first.root.is_dir()
 
 
 def test_killed_drawers_folder_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = open_dataset(drawn(tmp_path / "whole")).fingerprint()
+    whole = open_index(drawn(tmp_path / "whole")).fingerprint()
     draw = synthetic.write_dataset
 
     def die(root: Path, seed: int, *_: Any, **__: Any) -> NoReturn:
@@ -183,10 +191,10 @@ def test_killed_drawers_folder_is_replaced(tmp_path: Path, monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr(synthetic, "write_dataset", die)
         with pytest.raises(KeyboardInterrupt):
-            open_dataset(drawn(tmp_path / "set"))
+            open_index(drawn(tmp_path / "set"))
     assert not (tmp_path / "set" / DRAWN).exists()
     assert list((tmp_path / "set").rglob("Stray/*/*.png"))
-    assert open_dataset(drawn(tmp_path / "set")).fingerprint() == whole
+    assert open_index(drawn(tmp_path / "set")).fingerprint() == whole
     assert not list((tmp_path / "set").rglob("Stray"))
 
 
@@ -195,7 +203,7 @@ def test_threads_that_ask_at_once_draw_once(tmp_path: Path, drawings: list[Path]
 
     def ask() -> None:
         barrier.wait(60)
-        found.append(open_dataset(drawn(tmp_path)).fingerprint())
+        found.append(open_index(drawn(tmp_path)).fingerprint())
 
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
@@ -203,20 +211,20 @@ def test_threads_that_ask_at_once_draw_once(tmp_path: Path, drawings: list[Path]
     for thread in threads:
         thread.join()
     assert len(drawings) == 1
-    assert found == [open_dataset(drawn(tmp_path)).fingerprint()] * 2
+    assert found == [open_index(drawn(tmp_path)).fingerprint()] * 2
 
 
 def test_drawn_faces_are_opened_without_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = open_dataset(drawn(tmp_path))
+    first = open_index(drawn(tmp_path))
     monkeypatch.setattr("filelock.FileLock", None)
     monkeypatch.setattr(Path, "mkdir", None)
-    assert open_dataset(drawn(tmp_path)) == first
+    assert open_index(drawn(tmp_path)) == first
 
 
 def test_folder_that_cannot_be_made_for_drawing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=f"^data.root={tmp_path / 'file'}: cannot write in this folder: File exists$"):
-        open_dataset(drawn(tmp_path / "file"))
+        open_index(drawn(tmp_path / "file"))
 
 
 def test_folder_that_cannot_be_written_for_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,4 +233,39 @@ def test_folder_that_cannot_be_written_for_drawing(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr("filelock.FileLock", refuse)
     with pytest.raises(UserError, match=f"^data.root={tmp_path}: cannot write in this folder: Read-only file system$"):
-        open_dataset(drawn(tmp_path))
+        open_index(drawn(tmp_path))
+
+
+def groups_table(path: Path, groups: dict[str, str]) -> Path:
+    path.write_text("path,group,evidence\n" + "".join(f"{name},{group},\n" for name, group in groups.items()))
+    return path
+
+
+def test_a_grouped_split_needs_to_know_the_photographs(dataset: Path) -> None:
+    with pytest.raises(UserError, match=r"data.split=grouped needs data.groups=FILE.*maskcls-audit data.root="):
+        open_dataset(folder(dataset, split="grouped"))
+
+
+def test_a_grouped_split_has_no_photograph_on_two_sides(dataset: Path, tmp_path: Path) -> None:
+    paths = index_folder(dataset).all_images().paths
+    groups = {path: f"{path.split('/')[1]}-{i % 12}" for i, path in enumerate(paths)}
+    table = groups_table(tmp_path / "groups.csv", groups)
+    index, photographs = open_dataset(folder(dataset, split="grouped", groups=table))
+    assert photographs is not None
+    assert {path: photograph.group for path, photograph in photographs.items()} == groups
+    sides = [{groups[path] for path in index.splits[name].paths} for name in ("train", "val", "test")]
+    assert not sides[0] & sides[1]
+    assert not sides[1] & sides[2]
+    assert not sides[0] & sides[2]
+    assert set.union(*sides) == set(groups.values())
+    assert [len(index.splits[name]) for name in ("val", "test")] == [len(sides[1]), len(sides[2])]
+
+
+def test_drawn_faces_are_photographs_of_their_own(tmp_path: Path) -> None:
+    index, photographs = open_dataset(drawn(tmp_path))
+    assert photographs is not None
+    assert len({photograph.group for photograph in photographs.values()}) == sum(map(len, index.splits.values()))
+
+
+def test_other_images_than_the_public_ones_have_no_known_photographs(dataset: Path) -> None:
+    assert open_dataset(facemask12k(dataset))[1] is None

@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -263,9 +264,7 @@ def test_streamed_images_change_no_figure(dataset: Path, tmp_path: Path, caplog)
 def test_streamed_images_cannot_be_resident(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         trained(tmp_path / "run", dataset, "data.cache_gb=0", "data.resident=true")
-    assert str(caught.value) == (
-        "data.resident=true contradicts data.cache_gb: the images are more than the cache may hold"
-    )
+    assert str(caught.value) == ("data.resident=true: the images are more than the cache may hold, see data.cache_gb")
 
 
 @pytest.fixture
@@ -344,8 +343,8 @@ def test_streamed_images_are_not_resident_by_themselves(
 @pytest.mark.parametrize(
     ("value", "device", "steps", "expected"),
     [
-        ("auto", "cuda", 1000, True),  # an epoch, of two
-        ("auto", "cuda", 999, False),
+        ("auto", "cuda", 15_000, True),  # an epoch, of two
+        ("auto", "cuda", 14_999, False),
         ("auto", "cpu", 1_000_000, False),
         ("auto", "mps", 1_000_000, False),
         ("true", "cpu", 1, True),
@@ -354,9 +353,21 @@ def test_streamed_images_are_not_resident_by_themselves(
     ],
 )
 def test_a_model_is_compiled_where_it_pays_or_is_asked_for(
-    value: str, device: str, steps: int, expected: bool, dataset: Path
+    value: str, device: str, steps: int, expected: bool, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("maskcls.training.job._can_compile", lambda: True)
     assert compiles(small(dataset, f"compile={value}"), torch.device(device), steps) is expected
+
+
+def test_a_model_is_not_compiled_of_itself_where_there_is_no_compiler(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.utils._triton.has_triton", lambda: True)
+    for found, expected in ((None, False), ("/usr/bin/gcc", True)):
+        monkeypatch.setattr(shutil, "which", lambda name, found=found: found)
+        assert compiles(small(dataset), torch.device("cuda"), 1_000_000) is expected
+    monkeypatch.setattr("torch.utils._triton.has_triton", lambda: False)
+    assert not compiles(small(dataset), torch.device("cuda"), 1_000_000)
 
 
 @pytest.mark.parametrize(("value", "times"), [("true", 1), ("false", 0), ("auto", 0)])

@@ -1,0 +1,106 @@
+"""Which pairs of images have similar local features, found without comparing all images with all others.
+
+An inverted index of visual words (Sivic and Zisserman 2003, https://doi.org/10.1109/ICCV.2003.1238663) on a product of
+two codebooks (Babenko and Lempitsky 2012, https://doi.org/10.1109/CVPR.2012.6248038), with binary signatures that tell
+the descriptors of one word apart (Jégou, Douze and Schmid 2008, https://doi.org/10.1007/978-3-540-88682-2_24).
+The work grows in proportion to the number of images: the codebooks grow with it, so that the words stay as rare.
+"""
+
+import numpy as np
+import torch
+
+# descriptors of one word, on average
+DESCRIPTORS_PER_WORD = 8
+# principal components of the descriptors, half of them for each codebook
+COMPONENTS = 16
+# words of each codebook that a descriptor is looked up in, nearest first
+PROBES = 2
+# principal components that signatures are made of
+SIGNATURE_COMPONENTS = 64
+# of the 64 bits of two signatures, how many may differ at most
+MAX_DISTANCE = 12
+# descriptors that the components and the codebooks are drawn from
+SAMPLE = 100_000
+# descriptors that are looked up at a time
+CHUNK = 16384
+
+
+class DescriptorIndex:
+    """Finds the images that have similar descriptors.
+
+    Args:
+        descriptors: uint8 [descriptors, 128]; read in order, a part at a time.
+        owners: int64 [descriptors], the image that each is of.
+        seed: of the codebooks, which are drawn from the descriptors, and of the signatures.
+    """
+
+    def __init__(self, descriptors: np.ndarray, owners: np.ndarray, seed: int = 0) -> None:
+        generator = np.random.default_rng(seed)
+        count = len(descriptors)
+        drawn = np.sort(generator.choice(count, size=min(count, SAMPLE), replace=False))
+        sample = torch.from_numpy(descriptors[drawn].astype(np.float32))
+        self.mean = sample.mean(dim=0)
+        variances, directions = torch.linalg.eigh((sample - self.mean).T @ (sample - self.mean) / len(sample))
+        deviations = variances.flip(0).clamp(min=1e-6).sqrt()
+        # scaled to unit variance, words are as frequent as each other; half as much keeps noise out of the signatures
+        self.to_words = directions.flip(1)[:, :COMPONENTS] / deviations[:COMPONENTS]
+        projection = torch.from_numpy(generator.normal(size=(SIGNATURE_COMPONENTS, 64)).astype(np.float32))
+        scaled = directions.flip(1)[:, :SIGNATURE_COMPONENTS] / deviations[:SIGNATURE_COMPONENTS].sqrt()
+        self.to_bits = scaled @ projection
+        self.medians = ((sample - self.mean) @ self.to_bits).median(dim=0).values
+
+        words = int(np.clip(np.sqrt(count / DESCRIPTORS_PER_WORD), 1, len(sample)))
+        components = (sample - self.mean) @ self.to_words
+        self.codebooks = [
+            part[torch.from_numpy(generator.permutation(len(sample))[:words])]
+            for part in (components[:, 0::2], components[:, 1::2])
+        ]
+        cells, signatures = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.uint64)
+        for start in range(0, count, CHUNK):
+            part = slice(start, start + CHUNK)
+            found, signatures[part] = self._encode(descriptors[part], probes=1)
+            cells[part] = found[:, 0]
+        order = np.argsort(cells, kind="stable")
+        self.signatures, self.owners = signatures[order], owners[order]
+        self.starts = np.concatenate([[0], np.cumsum(np.bincount(cells, minlength=words * words))])
+
+    def _encode(self, descriptors: np.ndarray, probes: int) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest cells, int64 [descriptors, probes squared], and the signatures, uint64 [descriptors]."""
+        centred = torch.from_numpy(descriptors.astype(np.float32)) - self.mean
+        components = centred @ self.to_words
+        nearest = []
+        for part, codebook in zip((components[:, 0::2], components[:, 1::2]), self.codebooks, strict=True):
+            distances = codebook.square().sum(dim=1) - 2 * part @ codebook.T
+            nearest.append(distances.topk(min(probes, len(codebook)), dim=1, largest=False).indices)
+        cells = nearest[0][:, :, None] * len(self.codebooks[1]) + nearest[1][:, None, :]
+        bits = (centred @ self.to_bits > self.medians).numpy()
+        return cells.flatten(1).numpy(), np.packbits(bits, axis=1).view(np.uint64)[:, 0]
+
+    def votes(self, descriptors: np.ndarray, askers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Count the similar descriptors of each pair of images.
+
+        Args:
+            descriptors: uint8 [descriptors, 128].
+            askers: int32 [descriptors], the image that each is of.
+
+        Returns:
+            Three arrays, an entry for each pair that has any: the asker, the other image, and how many of the asker's
+            descriptors have a similar one in it.
+        """
+        cells, signatures = self._encode(descriptors, PROBES)
+        starts, sizes = self.starts[cells].ravel(), (self.starts[cells + 1] - self.starts[cells]).ravel()
+        # the positions of all entries of all cells, one cell after the other
+        rows = np.repeat(np.arange(sizes.size) // cells.shape[1], sizes)
+        positions = np.arange(sizes.sum()) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
+        similar = np.bitwise_count(signatures[rows] ^ self.signatures[positions]) <= MAX_DISTANCE
+        rows, others = rows[similar], self.owners[positions[similar]]
+        is_other = askers[rows] != others
+        # a descriptor votes once for an image, however many similar ones that has
+        voted = np.unique(_pair(rows[is_other], others[is_other]))
+        pairs, votes = np.unique(_pair(askers[voted >> 32], voted & 0xFFFFFFFF), return_counts=True)
+        return pairs >> 32, pairs & 0xFFFFFFFF, votes
+
+
+def _pair(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Two whole numbers below 2**31 as one, int64."""
+    return first.astype(np.int64) << 32 | second
