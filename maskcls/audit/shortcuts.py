@@ -72,7 +72,10 @@ def _cross_validate(name: str, values: np.ndarray, labels: np.ndarray, photograp
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
-    model = HistGradientBoostingClassifier(max_iter=50, early_stopping=False, random_state=seed)
+    smallest_leaf = int(np.clip(len(values) // 50, 2, 20))  # of few files, 20 would be most
+    model = HistGradientBoostingClassifier(
+        max_iter=50, min_samples_leaf=smallest_leaf, early_stopping=False, random_state=seed
+    )
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     probabilities = cross_val_predict(model, values, labels, groups=photographs, cv=folds, method="predict_proba")
     classes, counts = np.unique(labels, return_counts=True)
