@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import math
 import os
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -46,7 +47,30 @@ NonNegative = Annotated[float, Range(0)]
 Fraction = Annotated[float, Range(0, 1)]
 FractionBelowOne = Annotated[float, Range(0, 1, below_high=True)]
 
-Device = Annotated[str, "auto, cpu, cuda, cuda:N or mps"]
+
+@dataclass(frozen=True)
+class Text:
+    """What a text must look like: a regular expression, and how it is said to people."""
+
+    pattern: str
+    description: str
+
+    def __contains__(self, value: str) -> bool:
+        return re.fullmatch(self.pattern, value) is not None
+
+    def __str__(self) -> str:
+        return self.description
+
+
+_SHARE = r"(0(\.\d*)?|1(\.0*)?|0?\.\d+)"
+Device = Annotated[str, Text(r"auto|cpu|cuda(:[0-9]+)?|mps", "auto, cpu, cuda, cuda:N or mps")]
+Threshold = Annotated[
+    str,
+    Text(
+        rf"{_SHARE}|youden|(recall|fpr)@{_SHARE}",
+        "a number from 0 to 1, youden, recall@R or fpr@F, such as recall@0.99",
+    ),
+]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Choice = Literal["auto", True, False]
 
@@ -197,6 +221,12 @@ AugmentConfig = NoAugmentConfig | FlipAugmentConfig | LightAugmentConfig
 
 
 @dataclass(frozen=True)
+class EvaluationConfig:
+    threshold: Threshold
+    equalised_size: Annotated[int, Range(8)] | None
+
+
+@dataclass(frozen=True)
 class EarlyStoppingConfig:
     patience: Count | None
     min_delta: NonNegative
@@ -218,6 +248,7 @@ class TrainConfig:
     label_smoothing: FractionBelowOne
     ema_decay: Annotated[float, Range(0, 1, above_low=True, below_high=True)] | None
     early_stopping: EarlyStoppingConfig
+    evaluation: EvaluationConfig
     test: Literal["best", "last", "both", "none"]
     plots: bool
 
@@ -232,10 +263,17 @@ class EvalDataConfig:
 
 
 @dataclass(frozen=True)
+class EvalEvaluationConfig:
+    threshold: Fraction | None
+    equalised_size: Annotated[int, Range(8)] | None
+
+
+@dataclass(frozen=True)
 class EvalConfig:
     ckpt: Path
     split: Literal["train", "val", "test", "all"] | None
     data: EvalDataConfig
+    evaluation: EvalEvaluationConfig
     device: Device
     threads: Count | None
     precision: Precision | None
@@ -411,10 +449,12 @@ def _convert_scalar(value: Any, annotation: Any, key: str, optional: bool) -> An
             raise refuse("true or false")
         return value
     if kind in (str, Path):
+        if isinstance(limits, Text) and isinstance(value, int | float) and not isinstance(value, bool):
+            value = str(value)  # evaluation.threshold=0.5
         if not isinstance(value, str):
-            raise refuse("text (quote it where it looks like a number)")
-        if limits is not None and not _is_device(value):
-            raise refuse(limits)
+            raise refuse(str(limits) if limits else "text (quote it where it looks like a number)")
+        if limits is not None and value not in limits:
+            raise refuse(str(limits))
         if not value:
             raise refuse("a path" if kind is Path else "text")
         # absolute: a configuration is read back from other folders, by maskcls-eval for one
@@ -433,11 +473,6 @@ def _as_number(value: Any, kind: type) -> float | int | None:
     if kind is int:
         return int(value) if value == int(value) else None  # epochs=1e2 arrives as 100.0
     return float(value)
-
-
-def _is_device(value: str) -> bool:
-    name, colon, number = value.partition(":")
-    return value in ("auto", "cpu", "cuda", "mps") or (name == "cuda" and bool(colon) and number.isdecimal())
 
 
 def _shown(value: Any) -> str:
@@ -465,6 +500,11 @@ def _check_contradictions(config: TrainConfig) -> None:
         raise UserError(
             f"schedule.warmup_epochs={config.schedule.warmup_epochs:g} contradicts epochs={config.epochs}: "
             "the warm-up must end before the training does"
+        )
+    if config.data.positive_class is None and config.evaluation.threshold not in ("0.5", ".5"):
+        raise UserError(
+            f"evaluation.threshold={config.evaluation.threshold} contradicts data.positive_class=null: "
+            "it is the probability of the positive class"
         )
     if config.data.val_fraction + config.data.test_fraction >= 1:
         raise UserError(

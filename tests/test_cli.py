@@ -98,7 +98,7 @@ def only_run() -> Path:
 SGD_KEYS = "name, lr, momentum, nesterov, weight_decay, decay_norm_and_bias, clip_norm"
 TOP_KEYS = (
     "model, optim, schedule, data, augment, epochs, seed, device, threads, precision, compile, label_smoothing, "
-    "ema_decay, early_stopping, test, plots"
+    "ema_decay, early_stopping, evaluation, test, plots"
 )
 EXPERIMENTS = "demo, fast, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, study/vgg16_adam"
 

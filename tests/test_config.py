@@ -66,10 +66,12 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "augment": AUGMENT["none"], "epochs": 7, "seed": 5, "device": "cpu", "threads": 3, "precision": "float32",
         "compile": False, "label_smoothing": 0.1, "ema_decay": 0.9,
         "early_stopping": {"patience": 3, "min_delta": 0.01}, "test": "both", "plots": False,
+        "evaluation": {"threshold": "0.5", "equalised_size": 16},
     },
     "eval": {
         "ckpt": "/runs/best.pt", "split": "val", "device": "cpu", "threads": 3, "precision": "float32", "plots": False,
         "data": {"root": "/data/faces", "batch_size": 16, "cache_dir": "/cache", "cache_gb": 1.5, "workers": 2},
+        "evaluation": {"threshold": 0.25, "equalised_size": 16},
     },
     "predict": {
         "ckpt": "/runs/best.pt", "source": "photos/*.jpg", "batch_size": 16, "device": "cpu", "threads": 3,
@@ -139,6 +141,13 @@ def members(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
+def text_of(annotation: Any) -> str | None:
+    """How a text that must look like something is described."""
+    if typing.get_origin(annotation) is Annotated and isinstance(typing.get_args(annotation)[1], schema.Text):
+        return str(typing.get_args(annotation)[1])
+    return None
+
+
 def range_of(annotation: Any) -> Range | None:
     for member in members(annotation):
         if typing.get_origin(member) is Annotated and isinstance(typing.get_args(member)[1], Range):
@@ -206,7 +215,8 @@ def test_the_options_here_are_those_of_the_schema() -> None:
         (
             {"epohcs": 3},
             "epohcs is not a key: allowed are model, optim, schedule, data, augment, epochs, seed, device, threads, "
-            "precision, compile, label_smoothing, ema_decay, early_stopping, test, plots; did you mean 'epochs'?",
+            "precision, compile, label_smoothing, ema_decay, early_stopping, evaluation, test, plots; "
+            "did you mean 'epochs'?",
         ),
         (
             {"optim__lrr": 0.1},
@@ -288,7 +298,7 @@ def test_a_value_of_another_type_is_refused(leaf: Leaf, value: Any) -> None:
     limits = range_of(leaf.annotation)
     null = " or null" if type(None) in members(leaf.annotation) else ""
     shown = str(value).lower() if isinstance(value, bool) else value
-    kind = WRONG[kind_of(leaf.annotation)][1] + (f", {limits}" if limits else "")
+    kind = text_of(leaf.annotation) or WRONG[kind_of(leaf.annotation)][1] + (f", {limits}" if limits else "")
     message = refusal(leaf.command, with_leaf(leaf, value))
     assert message == f"{leaf.key.replace('__', '.')}={shown}: expected {kind}{null}"
 
@@ -340,6 +350,9 @@ RANGES = {
     "TrainConfig.threads": "[1, inf)",
     "TrainConfig.label_smoothing": "[0, 1)",
     "TrainConfig.ema_decay": "(0, 1)",
+    "EvaluationConfig.equalised_size": "[8, inf)",
+    "EvalEvaluationConfig.threshold": "[0, 1]",
+    "EvalEvaluationConfig.equalised_size": "[8, inf)",
     "EarlyStoppingConfig.patience": "[1, inf)",
     "EarlyStoppingConfig.min_delta": "[0, inf)",
     "EvalDataConfig.batch_size": "[1, inf)",
@@ -477,6 +490,9 @@ OPTIONAL = {
     "DataConfig.groups",
     "TrainConfig.threads",
     "TrainConfig.ema_decay",
+    "EvaluationConfig.equalised_size",
+    "EvalEvaluationConfig.threshold",
+    "EvalEvaluationConfig.equalised_size",
     "EarlyStoppingConfig.patience",
     "EvalConfig.split",
     "EvalConfig.threads",
@@ -659,3 +675,28 @@ def test_data_configurations_of_older_checkpoints_are_read() -> None:
     assert schema.parse_stored_data(DATA["synthetic"]) == parse("train", values("train", "data=synthetic")).data
     with pytest.raises(UserError, match="'data' is missing"):
         schema.parse_stored_data(None)
+
+
+@pytest.mark.parametrize(
+    ("value", "parsed"),
+    [
+        (0.5, "0.5"), (0, "0"), (1, "1"), ("0.25", "0.25"), ("youden", "youden"),
+        ("recall@0.99", "recall@0.99"), ("fpr@0.01", "fpr@0.01"), ("fpr@0", "fpr@0"), ("recall@1", "recall@1"),
+    ],
+)  # fmt: skip
+def test_a_threshold_is_a_number_or_a_rule(value: Any, parsed: str) -> None:
+    config = parse("train", values(evaluation__threshold=value))
+    assert config.evaluation.threshold == parsed
+
+
+@pytest.mark.parametrize(
+    "value", [-0.1, 1.1, "jouden", "recall", "recall@", "recall@2", "fpr@-1", "recall@0.9x", True, None]
+)
+def test_another_threshold_is_refused(value: Any) -> None:
+    message = refusal("train", values(evaluation__threshold=value))
+    assert message.endswith("expected a number from 0 to 1, youden, recall@R or fpr@F, such as recall@0.99")
+
+
+def test_a_threshold_needs_a_positive_class() -> None:
+    message = refusal("train", values(evaluation__threshold="youden", data__positive_class=None))
+    assert message.startswith("evaluation.threshold=youden contradicts data.positive_class=null")

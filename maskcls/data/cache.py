@@ -29,7 +29,11 @@ CHUNK = 32
 
 
 def open_images(
-    root: Path, splits: Mapping[str, Sequence[str]], size: int, config: DataConfig | EvalDataConfig
+    root: Path,
+    splits: Mapping[str, Sequence[str]],
+    size: int,
+    config: DataConfig | EvalDataConfig,
+    through: int | None = None,
 ) -> dict[str, np.ndarray | StreamedImages]:
     """The images of each split, from the cache; decoded anew at each read where they are more than it may hold.
 
@@ -37,12 +41,13 @@ def open_images(
         root: the folder that the paths of ``splits`` are relative to.
         size: pixels a side.
         config: ``cache_dir``, ``cache_gb`` and ``workers`` are looked at.
+        through: as `maskcls.data.decode.read_image` takes it.
 
     Raises:
         UserError: as `cached_images` does.
     """
     threads = config.workers or usable_cores()
-    missing = [paths for paths in splits.values() if not _file(root, paths, size, config.cache_dir).exists()]
+    missing = [paths for paths in splits.values() if not _file(root, paths, size, config.cache_dir, through).exists()]
     needed = sum(map(len, missing)) * size * size * 3
     if config.cache_gb is None:
         existing = next(folder for folder in (config.cache_dir, *config.cache_dir.parents) if folder.exists())
@@ -50,7 +55,9 @@ def open_images(
     else:
         budget, limit = config.cache_gb * 1e9, f"data.cache_gb={config.cache_gb:g}"
     if needed <= budget:
-        return {name: cached_images(root, paths, size, config.cache_dir, threads) for name, paths in splits.items()}
+        return {
+            name: cached_images(root, paths, size, config.cache_dir, threads, through) for name, paths in splits.items()
+        }
     log.info(
         "the images take %.1f GB at %d pixels, more than %s: not cached, but decoded in %d threads each time",
         needed / 1e9,
@@ -58,11 +65,16 @@ def open_images(
         limit,
         threads,
     )
-    return {name: StreamedImages(root, paths, size, threads) for name, paths in splits.items()}
+    return {name: StreamedImages(root, paths, size, threads, through) for name, paths in splits.items()}
 
 
 def cached_images(
-    root: Path, paths: Sequence[str], size: int, cache_dir: Path, threads: int | None = None
+    root: Path,
+    paths: Sequence[str],
+    size: int,
+    cache_dir: Path,
+    threads: int | None = None,
+    through: int | None = None,
 ) -> np.ndarray:
     """The images of ``paths``, decoded and resized, from the cache; built there first where it is not.
 
@@ -71,6 +83,7 @@ def cached_images(
 
     Args:
         threads: that decode; None for one a core.
+        through: as `maskcls.data.decode.read_image` takes it.
 
     Returns:
         uint8 [images, size, size, 3], memory-mapped, read-only.
@@ -78,7 +91,7 @@ def cached_images(
     Raises:
         UserError: naming the files that cannot be read, or the folder that cannot be written.
     """
-    path = _file(root, paths, size, cache_dir)
+    path = _file(root, paths, size, cache_dir, through)
     if not path.exists():
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
@@ -87,13 +100,14 @@ def cached_images(
             raise UserError(f"data.cache_dir={cache_dir}: cannot write in this folder: {error.strerror}") from None
         with lock:
             if not path.exists():
-                _build(path, root, paths, size, threads)
+                _build(path, root, paths, size, threads, through)
     images: np.ndarray = np.load(path, mmap_mode="r")
     return images
 
 
-def _file(root: Path, paths: Sequence[str], size: int, cache_dir: Path) -> Path:
-    digest = hashlib.sha256(f"{TRANSFORM_VERSION} {size} {root}\n".encode(errors="surrogateescape"))
+def _file(root: Path, paths: Sequence[str], size: int, cache_dir: Path, through: int | None) -> Path:
+    pixels = f"{size}" if through is None else f"{through}-{size}"
+    digest = hashlib.sha256(f"{TRANSFORM_VERSION} {pixels} {root}\n".encode(errors="surrogateescape"))
     for path in paths:
         try:
             stat = (root / path).stat()
@@ -103,7 +117,7 @@ def _file(root: Path, paths: Sequence[str], size: int, cache_dir: Path) -> Path:
     return cache_dir / f"{digest.hexdigest()[:32]}.npy"
 
 
-def _build(path: Path, root: Path, paths: Sequence[str], size: int, threads: int | None) -> None:
+def _build(path: Path, root: Path, paths: Sequence[str], size: int, threads: int | None, through: int | None) -> None:
     shape = (len(paths), size, size, 3)
     log.info("decoding %d images to %d pixels into %s (%.0f MB)", len(paths), size, path, np.prod(shape) / 1e6)
     with replaced_atomically(path) as temporary:
@@ -114,7 +128,7 @@ def _build(path: Path, root: Path, paths: Sequence[str], size: int, threads: int
             faults = []
             for position in range(start, min(start + CHUNK, len(paths))):
                 try:
-                    images[position] = read_image(root / paths[position], size)
+                    images[position] = read_image(root / paths[position], size, through)
                 except UnreadableImageError as error:
                     faults.append(str(error))
             return faults

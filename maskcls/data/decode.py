@@ -69,6 +69,18 @@ def resize_image(image: np.ndarray, size: int) -> np.ndarray:
     return resized[0].permute(1, 2, 0).numpy()
 
 
-def read_image(path: Path, size: int) -> np.ndarray:
-    """Decode and resize an image file: uint8 [size, size, 3]. Raises as `decode_image` does."""
-    return resize_image(decode_image(path), size)
+def read_image(path: Path, size: int, through: int | None = None) -> np.ndarray:
+    """Decode and resize an image file.
+
+    Args:
+        size: pixels a side.
+        through: pixels a side that it is brought to first, so that no image is sharper than others; None for none.
+
+    Returns:
+        uint8 [size, size, 3].
+
+    Raises:
+        UnreadableImageError: as `decode_image` does.
+    """
+    image = decode_image(path)
+    return resize_image(image if through is None else resize_image(image, through), size)

@@ -18,13 +18,15 @@ class StreamedImages:
         paths: of the image files.
         size: pixels a side.
         threads: that decode, shared by all reads.
+        through: as `maskcls.data.decode.read_image` takes it.
     """
 
-    def __init__(self, root: Path, paths: Sequence[str], size: int, threads: int) -> None:
+    def __init__(self, root: Path, paths: Sequence[str], size: int, threads: int, through: int | None = None) -> None:
         self.root = root
         self.paths = paths
         self.size = size
         self.threads = threads
+        self.through = through
         # threads: OpenCV and torch release the interpreter's lock
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
@@ -47,7 +49,7 @@ class StreamedImages:
 
         def fill(part: range) -> None:
             for slot in part:
-                slots[slot] = read_image(self.root / paths[slot], self.size)
+                slots[slot] = read_image(self.root / paths[slot], self.size, self.through)
 
         try:
             list(self.pool.map(fill, (range(start, len(slots), self.threads) for start in range(self.threads))))

@@ -1,19 +1,23 @@
 """The evaluation command: a checkpoint's figures on a split."""
 
 import contextlib
+import dataclasses
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from maskcls.config import AnyDataConfig, EvalConfig, SyntheticConfig, parse_stored_data
 from maskcls.data.cache import open_images
-from maskcls.data.index import Index, cut_missing_splits, index_folder, match_classes
-from maskcls.data.loaders import LabelledImages, Loader
+from maskcls.data.index import Index, index_folder, match_classes
+from maskcls.data.photographs import Photographs
 from maskcls.data.sources import open_dataset
 from maskcls.errors import UserError
+from maskcls.evaluation.calibration import Calibration
+from maskcls.evaluation.facts import file_facts
+from maskcls.evaluation.measure import Measurement
 from maskcls.evaluation.metrics import percent_with_interval
-from maskcls.evaluation.predictions import Predictions, predict_logits
-from maskcls.evaluation.results import SYNTHETIC_NOTE, write_evaluation
+from maskcls.evaluation.results import SYNTHETIC_NOTE, report_slices, write_evaluation
 from maskcls.models.checkpoint import load_checkpoint, restore_model
 from maskcls.models.cpu import prepare_cpu
 from maskcls.models.precision import choose_device, choose_precision
@@ -43,31 +47,54 @@ def evaluate(config: EvalConfig, run: Run) -> float:
 
     trained_with = _training_data(content, path)
     with run.phase("data"):
-        index = _open_index(config.data.root, trained_with, content["data_fingerprint"])
+        index, photographs = _open_index(config.data.root, trained_with, content["data_fingerprint"])
+        is_own = index.fingerprint() == content["data_fingerprint"]
         index = match_classes(index, content["classes"])
         split = _choose_split(config, index)
         files = index.all_images() if split == "all" else index.splits[split]
-        images = open_images(index.root, {split: files.paths}, content["input_size"], config.data)[split]
-    if config.data.root is None and index.fingerprint() != content["data_fingerprint"]:
+        trained_on = (
+            {photographs[path].group for path in index.splits["train"].paths} if photographs and is_own else None
+        )
+        facts = file_facts(index.root, files, photographs, trained_on)
+        opened = partial(open_images, index.root, {split: files.paths}, content["input_size"], config.data)
+        images = opened()[split]
+    if config.data.root is None and not is_own:
         log.warning("the data in %s is not what this checkpoint was trained with: files differ", index.root)
+    calibration = Calibration(content.get("temperature", 1.0), content.get("threshold", 0.5))
+    if config.evaluation.threshold is not None:
+        calibration = dataclasses.replace(calibration, threshold=config.evaluation.threshold)
+    measurement = Measurement(
+        model,
+        normalize,
+        precision,
+        device,
+        config.data.batch_size or trained_with.eval_batch_size,
+        tuple(content["classes"]),
+        content["positive_class"],
+        calibration,
+    )
     with run.phase("evaluate"):
-        batch_size = config.data.batch_size or trained_with.eval_batch_size
-        batches = Loader(LabelledImages(images, files.labels), batch_size, device)
-        logits = predict_logits(model, batches, normalize, precision)
-    predictions = Predictions.from_logits(files.paths, index.classes, files.labels, logits)
+        predictions = measurement.answers(files, images, facts)
+    equalised = None
+    if (size := config.evaluation.equalised_size) is not None:
+        with run.phase("equalised"):
+            equalised = measurement.answers(files, opened(through=size)[split], facts)
 
     is_synthetic = config.data.root is None and isinstance(trained_with, SyntheticConfig)
     about = {
         "split": split,
         "checkpoint": str(path),
         "epoch": content["progress"]["epoch"],
+        "temperature": calibration.temperature,
+        "threshold": calibration.threshold,
         "data": {"root": str(index.root), "fingerprint": index.fingerprint()},
         **({"note": SYNTHETIC_NOTE} if is_synthetic else {}),
     }
     directory = run.directory / "evaluation" / split
-    metrics = write_evaluation(directory, predictions, content["positive_class"], about, config.plots)
+    metrics = write_evaluation(directory, predictions, content["positive_class"], about, config.plots, equalised)
     run.record.update(device=str(device), precision=precision.name, evaluation=metrics)
     log.info("%s of %s: accuracy %s, loss %.4f", split, index.root, percent_with_interval(metrics), metrics["loss"])
+    report_slices(split, metrics)
     if is_synthetic:
         log.warning("note: %s", SYNTHETIC_NOTE)
     log.info("everything is in %s", run.directory)
@@ -82,21 +109,19 @@ def _training_data(content: dict[str, Any], path: Path) -> AnyDataConfig:
         raise UserError(f"ckpt={path}: its configuration is not one of this maskcls: {error}") from None
 
 
-def _open_index(root: Path | None, trained_with: AnyDataConfig, fingerprint: str) -> Index:
+def _open_index(root: Path | None, trained_with: AnyDataConfig, fingerprint: str) -> tuple[Index, Photographs | None]:
     """The training's data set, or the one in ``root`` as it lies: cutting into splits is for training."""
     if root is None:
         if not isinstance(trained_with, SyntheticConfig) and not trained_with.root.is_dir():
             raise UserError(f"the data of the training is not in {trained_with.root} any more: give data.root=FOLDER")
-        return open_dataset(trained_with)[0]
+        return open_dataset(trained_with)
     index = index_folder(root)
-    if "all" in index.splits:
-        with contextlib.suppress(UserError):  # too few images or classes to be cut
-            cut = cut_missing_splits(
-                index, trained_with.val_fraction, trained_with.test_fraction, trained_with.split_seed
-            )
-            if cut.fingerprint() == fingerprint:  # the training's own images, moved: all of them are not new to it
-                return cut
-    return index
+    if not isinstance(trained_with, SyntheticConfig):
+        with contextlib.suppress(UserError):  # too few images or classes to be split, or other files
+            moved, photographs = open_dataset(dataclasses.replace(trained_with, root=root))
+            if moved.fingerprint() == fingerprint:  # the training's own images: all of them are not new to it
+                return moved, photographs
+    return index, None
 
 
 def _choose_split(config: EvalConfig, index: Index) -> str:

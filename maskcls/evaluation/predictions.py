@@ -1,8 +1,8 @@
 """What a model says of each image of a split, in memory and as ``predictions.csv``."""
 
 import csv
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maskcls.evaluation.calibration import UNCALIBRATED, Calibration, soften
 from maskcls.models.precision import Precision
 from maskcls.run import replaced_atomically
 
@@ -22,35 +23,55 @@ class Predictions:
         paths: of the images, relative to the data set's root.
         classes: names; a label is a position in it.
         labels: int64 [images], the true classes.
-        probabilities: float64 [images, classes], rows sum to 1.
-        losses: float64 [images], cross-entropy, the negative logarithm of the true class's probability.
+        probabilities: float64 [images, classes], rows sum to 1; calibrated where the network is.
+        predicted: int64 [images], the class that was decided for.
+        losses: float64 [images], cross-entropy of the network's own, uncalibrated probabilities.
+        facts: what is known of the files, by column of ``predictions.csv``: arrays [images] of names or numbers.
     """
 
     paths: tuple[str, ...]
     classes: tuple[str, ...]
     labels: np.ndarray
     probabilities: np.ndarray
+    predicted: np.ndarray
     losses: np.ndarray
+    facts: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def from_logits(
-        cls, paths: Iterable[str], classes: Iterable[str], labels: Iterable[int], logits: Tensor
+        cls,
+        paths: Iterable[str],
+        classes: Iterable[str],
+        labels: Iterable[int],
+        logits: Tensor,
+        calibration: Calibration = UNCALIBRATED,
+        positive_class: str | None = None,
+        facts: Mapping[str, np.ndarray] | None = None,
     ) -> "Predictions":
         """From logits, float32 [images, classes]."""
+        names = tuple(classes)
         truth = torch.tensor(list(labels), dtype=torch.int64)
         log_probabilities = log_softmax(logits)
         losses = 0.0 - log_probabilities.gather(1, truth[:, None])[:, 0]  # not -x, which makes -0 of 0
-        return cls(tuple(paths), tuple(classes), truth.numpy(), log_probabilities.exp().numpy(), losses.numpy())
+        positive = names.index(positive_class) if positive_class is not None else None
+        probabilities, predicted = decide(log_probabilities.numpy(), calibration, positive)
+        return cls(tuple(paths), names, truth.numpy(), probabilities, predicted, losses.numpy(), facts or {})
 
-    @property
-    def predicted(self) -> np.ndarray:
-        """int64 [images], the most probable class."""
-        predicted: np.ndarray = self.probabilities.argmax(axis=1)
-        return predicted
+    def part(self, chosen: np.ndarray) -> "Predictions":
+        """The answers on some images, bool [images]."""
+        return replace(
+            self,
+            paths=tuple(np.array(self.paths, dtype=object)[chosen]),
+            labels=self.labels[chosen],
+            probabilities=self.probabilities[chosen],
+            predicted=self.predicted[chosen],
+            losses=self.losses[chosen],
+            facts={name: values[chosen] for name, values in self.facts.items()},
+        )
 
     @property
     def accuracy(self) -> float:
-        """Share of images whose most probable class is the true one."""
+        """Share of images that the true class was decided for."""
         return float((self.predicted == self.labels).mean())
 
     @property
@@ -59,14 +80,39 @@ class Predictions:
         return float(self.losses.mean())
 
     def write(self, path: Path) -> None:
-        """Write ``predictions.csv``: path, label, prediction, probability_CLASS for each class, loss."""
+        """Write ``predictions.csv``: path, label, prediction, probability_CLASS for each class, loss, and the facts."""
         with replaced_atomically(path) as temporary, open_table(temporary) as file:
             writer = csv.writer(file)
-            writer.writerow(["path", "label", "prediction", *(f"probability_{name}" for name in self.classes), "loss"])
+            columns = [f"probability_{name}" for name in self.classes]
+            writer.writerow(["path", "label", "prediction", *columns, "loss", *self.facts])
             rows = zip(self.paths, self.labels, self.predicted, self.probabilities, self.losses, strict=True)
-            for image, label, predicted, probabilities, loss in rows:
+            for position, (image, label, predicted, probabilities, loss) in enumerate(rows):
                 numbers = [f"{value:.9g}" for value in (*probabilities, loss)]
-                writer.writerow([image, self.classes[label], self.classes[predicted], *numbers])
+                facts = [values[position] for values in self.facts.values()]
+                writer.writerow([image, self.classes[label], self.classes[predicted], *numbers, *facts])
+
+
+def decide(
+    log_probabilities: np.ndarray, calibration: Calibration, positive: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Calibrated probabilities and the class that is decided for.
+
+    Args:
+        log_probabilities: float64 [images, classes], of the uncalibrated network.
+        positive: the class that the threshold is of; None for the most probable class.
+
+    Returns:
+        float64 [images, classes] and int64 [images].
+    """
+    probabilities = soften(log_probabilities, calibration.temperature)
+    # of the uncalibrated ones, which have the same order: rounding makes no difference then
+    predicted = log_probabilities.argmax(axis=1)
+    if positive is not None and calibration.threshold != 0.5:
+        others = log_probabilities.copy()
+        others[:, positive] = -np.inf
+        is_positive = probabilities[:, positive] >= calibration.threshold
+        predicted = np.where(is_positive, positive, others.argmax(axis=1))
+    return probabilities, predicted
 
 
 def log_softmax(logits: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from maskcls.data.decode import resize_image
-from maskcls.evaluation.predictions import log_softmax, predict_logits
+from maskcls.evaluation.calibration import Calibration
+from maskcls.evaluation.predictions import decide, log_softmax, predict_logits
 from maskcls.models.checkpoint import load_checkpoint, restore_model
 from maskcls.models.precision import choose_device, choose_precision
 from maskcls.run import find_checkpoint
@@ -36,6 +37,9 @@ class Classifier:
         self.model, self.normalize = restore_model(content, path, self.device)
         self.precision, _ = choose_precision(precision or content["precision"], self.device)
         self.classes: tuple[str, ...] = tuple(content["classes"])
+        self.calibration = Calibration(content.get("temperature", 1.0), content.get("threshold", 0.5))
+        positive = content.get("positive_class")
+        self.positive = None if positive is None else self.classes.index(positive)
         self.input_size: int = content["input_size"]
         self.batch_size: int = content["config"]["data"]["eval_batch_size"]
 
@@ -46,10 +50,18 @@ class Classifier:
             images: RGB, uint8 [height, width, 3], of any size; `maskcls.data.decode.decode_image` reads such.
 
         Returns:
-            float64 [images, classes], rows sum to 1.
+            float64 [images, classes], rows sum to 1; calibrated as the checkpoint says.
+        """
+        return self.classify(images)[0]
+
+    def classify(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Classify images in one batch, as `probabilities` takes them.
+
+        Returns:
+            The probabilities, and int64 [images], the class that is decided for by the checkpoint's threshold.
         """
         resized = np.stack([resize_image(image, self.input_size) for image in images])
         # the same memory format as a batch of an evaluation has
         batch = torch.from_numpy(resized).to(self.device).permute(0, 3, 1, 2)
         logits = predict_logits(self.model, [(batch, None)], self.normalize, self.precision)
-        return log_softmax(logits).exp().numpy()
+        return decide(log_softmax(logits).numpy(), self.calibration, self.positive)

@@ -42,9 +42,9 @@ def predict(config: PredictConfig, run: Run) -> None:
         batch_size = config.batch_size or classifier.batch_size
         batches = _batches(files, batch_size, classifier.input_size, unreadable)
         for paths, images in batches:
-            probabilities = classifier.probabilities(images)
-            for image, row in zip(paths, probabilities, strict=True):
-                prediction = classifier.classes[row.argmax()]
+            probabilities, predicted = classifier.classify(images)
+            for image, row, label in zip(paths, probabilities, predicted, strict=True):
+                prediction = classifier.classes[label]
                 writer.writerow([str(image), prediction, *(f"{p:.9g}" for p in row)])
                 log.info("%s", _line(str(image), prediction, [f"{p:12.2%}" for p in row], path_width))
             done += len(paths)

@@ -141,6 +141,18 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: Path, tit
         _confusion_matrix_figure(matrix, classes, title).savefig(path, format="png")
 
 
+def reliability_diagram(bins: Sequence[Mapping[str, float]], path: Path, title: str) -> None:
+    """Draw how often a model is right that is so sure, and how many images there are of each confidence.
+
+    Args:
+        bins: Each with `images`, `confidence` and `accuracy`, the latter two from 0 to 1.
+        path: The PNG file to write.
+        title: Heading of the figure.
+    """
+    with _style():
+        _reliability_figure(bins, title).savefig(path, format="png")
+
+
 @contextmanager
 def _style() -> Iterator[None]:
     """Hold the project's style while a figure is built and drawn."""
@@ -283,6 +295,21 @@ def _class_distribution_figure(counts: Mapping[str, Mapping[str, int]], title: s
     panels[0].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     panels[0].set_yticks(range(len(classes)), names)
     panels[0].set_ylim(len(classes) - 0.5, -0.5)  # the first class on top
+    return figure
+
+
+def _reliability_figure(bins: Sequence[Mapping[str, float]], title: str) -> Figure:
+    figure = _new_figure(4.2, 4.6, title)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    confidence = [part["confidence"] for part in bins]
+    upper.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle="--", label="calibrated")
+    upper.plot(confidence, [part["accuracy"] for part in bins], color=TRAIN, marker="o", label="this model")
+    upper.set(xlim=(0, 1.02), ylim=(0, 1.02), ylabel="share that is right")
+    upper.legend(loc="upper left")
+    lower.bar(confidence, [part["images"] for part in bins], width=0.03, color=TRAIN)
+    lower.set(xlabel="probability of the predicted class", ylabel="images", yscale="log")
+    lower.yaxis.set_major_formatter(FuncFormatter(_log_label))
+    lower.yaxis.set_minor_formatter(NullFormatter())
     return figure
 
 

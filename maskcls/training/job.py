@@ -21,9 +21,12 @@ from maskcls.data.photographs import Photographs, sampling_weights, seen_in_trai
 from maskcls.data.sources import open_dataset
 from maskcls.data.statistics import IMAGENET, STUDY, Normalization, measure
 from maskcls.errors import UserError
+from maskcls.evaluation.calibration import Calibration, calibrate
+from maskcls.evaluation.facts import file_facts
+from maskcls.evaluation.measure import Measurement
 from maskcls.evaluation.metrics import percent_with_interval
-from maskcls.evaluation.predictions import Predictions, predict_logits
-from maskcls.evaluation.results import SYNTHETIC_NOTE, write_evaluation
+from maskcls.evaluation.predictions import Predictions, log_softmax, predict_logits
+from maskcls.evaluation.results import SYNTHETIC_NOTE, report_slices, write_evaluation
 from maskcls.models import build_model
 from maskcls.models.checkpoint import load_checkpoint, restore_model, save_checkpoint
 from maskcls.models.cpu import prepare_cpu
@@ -94,9 +97,15 @@ def train(config: TrainConfig, run: Run) -> float:
         with run.phase("train"):
             return train_one_epoch(trainer, batches, len(data.splits["train"]), f"epoch {epoch + 1}/{config.epochs}")
 
+    validated = torch.empty(0)
+
     def validate() -> tuple[float, float]:
+        nonlocal validated
         with run.phase("validate"):
-            predictions = _predict(trainer.evaluated_model, data, "val", validation, precision)
+            normalize = Normalize(data.normalization).to(device)
+            validated = predict_logits(trainer.evaluated_model, validation, normalize, precision)
+        files = data.index.splits["val"]
+        predictions = Predictions.from_logits(files.paths, data.index.classes, files.labels, validated)
         return predictions.loss, predictions.accuracy
 
     rows = []
@@ -104,7 +113,7 @@ def train(config: TrainConfig, run: Run) -> float:
     for row, is_best in fit(trainer, config.epochs, train_epoch, validate, patience, min_delta):
         rows.append(row)
         run.add_epoch(row)
-        _save(run.directory / "checkpoints", config, data, trainer, is_best)
+        _save(run.directory / "checkpoints", config, data, trainer, is_best, _calibrate(config, data, validated))
         run.record.update(final=row, best=trainer.progress.best)
         run.write()
         log.info(_epoch_line(row, config.epochs, is_best))
@@ -253,10 +262,12 @@ def _compiled(model: nn.Module, device: torch.device) -> Callable[[Tensor], Tens
     return compiled
 
 
-def _predict(model: nn.Module, data: Data, split: str, batches: Loader, precision: Precision) -> Predictions:
-    logits = predict_logits(model, batches, Normalize(data.normalization).to(batches.device), precision)
-    files = data.index.splits[split]
-    return Predictions.from_logits(files.paths, data.index.classes, files.labels, logits)
+def _calibrate(config: TrainConfig, data: Data, logits: Tensor) -> Calibration:
+    """Temperature and threshold, fitted to the validation images' logits."""
+    classes, name = data.index.classes, config.data.positive_class
+    labels = np.array(data.index.splits["val"].labels)
+    positive = None if name is None else classes.index(name)
+    return calibrate(log_softmax(logits).numpy(), labels, positive, config.evaluation.threshold)
 
 
 def _test(config: TrainConfig, data: Data, run: Run, device: torch.device, precision: Precision) -> None:
@@ -265,25 +276,47 @@ def _test(config: TrainConfig, data: Data, run: Run, device: torch.device, preci
         log.info("not tested: %s", "test=none" if "test" in data.splits else f"{data.index.root} has no test split")
         return
     run.record["test"] = {}
+    files = data.index.splits["test"]
+    trained_on = data.photographs and {data.photographs[path].group for path in data.index.splits["train"].paths}
+    facts = file_facts(data.index.root, files, data.photographs, trained_on)
+    low = None
+    if (size := config.evaluation.equalised_size) is not None:
+        low = open_images(data.index.root, {"test": files.paths}, config.data.input_size, config.data, size)["test"]
     for name in ("best", "last") if config.test == "both" else (config.test,):
         path = run.directory / "checkpoints" / f"{name}.pt"
         content = load_checkpoint(path)
-        model, _ = restore_model(content, path, device)
-        batches = Loader(data.splits["test"], config.data.eval_batch_size, device)
-        predictions = _predict(model, data, "test", batches, precision)
+        model, normalize = restore_model(content, path, device)
+        measurement = Measurement(
+            model,
+            normalize,
+            precision,
+            device,
+            config.data.eval_batch_size,
+            data.index.classes,
+            config.data.positive_class,
+            Calibration(content["temperature"], content["threshold"]),
+        )
+        predictions = measurement.answers(files, data.splits["test"].images, facts)
+        equalised = None if low is None else measurement.answers(files, low, facts)
         directory = run.directory / "evaluation" / ("test" if name == config.test or name == "best" else "test_last")
         about = {
             "split": "test",
             "checkpoint": str(path.relative_to(run.directory)),
             "epoch": content["progress"]["epoch"],
+            "temperature": content["temperature"],
+            "threshold": content["threshold"],
+            "data_split": config.data.split,
             **({"note": SYNTHETIC_NOTE} if data.is_synthetic else {}),
         }
-        metrics = write_evaluation(directory, predictions, config.data.positive_class, about, config.plots)
+        metrics = write_evaluation(directory, predictions, config.data.positive_class, about, config.plots, equalised)
+        report_slices("test" if name == "best" else f"test, {name} checkpoint", metrics)
         keys = ("epoch", "accuracy", "accuracy_interval_95", "correct", "images", "loss")
         run.record["test"][name] = {key: metrics[key] for key in keys}
 
 
-def _save(directory: Path, config: TrainConfig, data: Data, trainer: Trainer, is_best: bool) -> None:
+def _save(
+    directory: Path, config: TrainConfig, data: Data, trainer: Trainer, is_best: bool, calibration: Calibration
+) -> None:
     """Write ``last.pt``, and ``best.pt`` where this epoch is the best so far."""
     common = {
         "config": as_dictionary(config),
@@ -292,6 +325,8 @@ def _save(directory: Path, config: TrainConfig, data: Data, trainer: Trainer, is
         "normalization": data.normalization._asdict(),
         "input_size": config.data.input_size,
         "precision": trainer.precision.name,
+        "temperature": calibration.temperature,
+        "threshold": calibration.threshold,
         "data_fingerprint": data.fingerprint,
         "progress": dataclasses.asdict(trainer.progress),
     }

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from maskcls.evaluation.metrics import accuracy_interval, classification_metrics, percent_with_interval
+from maskcls.evaluation.calibration import Calibration
+from maskcls.evaluation.metrics import (
+    CALIBRATION_BINS,
+    bootstrapped_interval,
+    classification_metrics,
+    percent_with_interval,
+    proportion_interval,
+    slices,
+)
 from maskcls.evaluation.predictions import Predictions
 from maskcls.evaluation.results import write_evaluation
 
@@ -37,8 +45,11 @@ def test_accuracy_loss_and_confusion() -> None:
 
 def test_precision_recall_and_f1_of_each_class() -> None:
     classes = classification_metrics(EXAMPLE, None)["classes"]
-    assert classes["WithMask"] == pytest.approx({"images": 3, "precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3})
-    assert classes["WithoutMask"] == pytest.approx({"images": 5, "precision": 0.8, "recall": 0.8, "f1": 0.8})
+    masked, bare = classes["WithMask"], classes["WithoutMask"]
+    assert masked.pop("recall_interval_95") == proportion_interval(2, 3)
+    assert bare.pop("recall_interval_95") == proportion_interval(4, 5)
+    assert masked == pytest.approx({"images": 3, "precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3})
+    assert bare == pytest.approx({"images": 5, "precision": 0.8, "recall": 0.8, "f1": 0.8})
 
 
 def test_the_positive_class_is_the_one_that_is_named() -> None:
@@ -53,8 +64,20 @@ def test_the_positive_class_is_the_one_that_is_named() -> None:
 
 def test_what_is_not_defined_is_none() -> None:
     metrics = classification_metrics(predictions_of([0, 0], [0.9, 0.8]), "WithMask")
-    assert metrics["classes"]["WithoutMask"] == {"images": 0, "precision": None, "recall": None, "f1": None}
-    assert metrics["positive_class"] == {"name": "WithMask", "sensitivity": 1.0, "specificity": None, "roc_auc": None}
+    assert metrics["classes"]["WithoutMask"] == {
+        "images": 0,
+        "precision": None,
+        "recall": None,
+        "recall_interval_95": None,
+        "f1": None,
+    }
+    assert metrics["positive_class"] == {
+        "name": "WithMask",
+        "sensitivity": 1.0,
+        "specificity": None,
+        "roc_auc": None,
+        "pr_auc": 1.0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -64,8 +87,8 @@ def test_wilsons_interval(correct: int, count: int, low: float, high: float) -> 
     z, p = 1.959964, correct / count
     centre, half = p + z * z / (2 * count), z * math.sqrt(p * (1 - p) / count + z * z / (4 * count * count))
     by_formula = [(centre + sign * half) / (1 + z * z / count) for sign in (-1, 1)]
-    assert accuracy_interval(correct, count) == pytest.approx(by_formula, abs=1e-6)
-    assert accuracy_interval(correct, count) == pytest.approx((low, high), abs=1e-4)
+    assert proportion_interval(correct, count) == pytest.approx(by_formula, abs=1e-6)
+    assert proportion_interval(correct, count) == pytest.approx((low, high), abs=1e-4)
 
 
 def test_an_accuracy_is_shown_with_its_interval() -> None:
@@ -94,4 +117,115 @@ def test_an_evaluation_writes_its_files(tmp_path: Path) -> None:
     metrics = write_evaluation(tmp_path / "evaluation" / "test", EXAMPLE, "WithMask", {"split": "test"}, plot=True)
     assert metrics["split"] == "test"
     names = sorted(path.name for path in (tmp_path / "evaluation" / "test").iterdir())
-    assert names == ["confusion_matrix.png", "metrics.json", "predictions.csv"]
+    assert names == ["confusion_matrix.png", "metrics.json", "predictions.csv", "reliability.png"]
+
+
+CASES = {
+    "random": (
+        [int(x) for x in np.random.default_rng(0).integers(0, 2, 60)],
+        np.random.default_rng(1).uniform(size=60),
+    ),
+    "ties": ([0, 1] * 20, np.random.default_rng(2).integers(0, 5, 40) / 4),
+    "all right": ([0, 0, 1, 1], np.array([0.9, 0.8, 0.1, 0.0])),
+    "all wrong": ([0, 0, 1, 1], np.array([0.1, 0.2, 0.7, 1.0])),
+    "one class": ([0, 0, 0], np.array([0.9, 0.2, 0.5])),
+    "one image": ([1], np.array([0.3])),
+    "certain and wrong": ([1], np.array([1.0])),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_figures_are_those_of_their_definitions(case: str) -> None:
+    labels, positive = CASES[case]
+    predictions = predictions_of(labels, positive.tolist())
+    metrics = classification_metrics(predictions, "WithMask")
+    truth = np.array(labels) == 0
+
+    # each written out anew, from the definition
+    assert metrics["brier"] == pytest.approx(np.mean((positive - truth) ** 2), abs=1e-9)
+    of_truth = np.where(truth, positive, 1 - positive)
+    assert metrics["log_loss"] == pytest.approx(np.mean([-math.log(max(p, 1e-300)) for p in of_truth]), abs=1e-9)
+    error = 0.0
+    confidence, right = np.maximum(positive, 1 - positive), (positive >= 0.5) == truth
+    for number in range(CALIBRATION_BINS):
+        low, high = number / CALIBRATION_BINS, (number + 1) / CALIBRATION_BINS
+        inside = (confidence >= low) & ((confidence < high) | (number == CALIBRATION_BINS - 1))
+        if inside.any():
+            error += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
+    assert metrics["expected_calibration_error"] == pytest.approx(error, abs=1e-9)
+
+    pairs = [(p > n) + (p == n) / 2 for p in positive[truth] for n in positive[~truth]]
+    auc = metrics["positive_class"]["roc_auc"]
+    assert auc is None if not pairs else auc == pytest.approx(np.mean(pairs), abs=1e-9)
+    precision = 0.0
+    for threshold in np.unique(positive)[::-1]:
+        found = positive >= threshold
+        newly = (positive == threshold) & truth
+        precision += newly.sum() / max(truth.sum(), 1) * truth[found].mean()
+    area = metrics["positive_class"]["pr_auc"]
+    assert area is None if not truth.any() else area == pytest.approx(precision, abs=1e-9)
+
+
+@pytest.mark.parametrize(("correct", "count"), [(0, 1), (1, 1), (3, 7), (396, 400), (0, 50), (50, 50)])
+def test_the_interval_is_that_of_statsmodels(correct: int, count: int) -> None:
+    from statsmodels.stats.proportion import proportion_confint
+
+    assert proportion_interval(correct, count) == pytest.approx(
+        proportion_confint(correct, count, alpha=0.05, method="wilson"), abs=1e-9
+    )
+
+
+def test_the_bootstrap_over_photographs_is_wider_where_copies_agree() -> None:
+    correct = np.random.default_rng(0).uniform(size=60) < 0.8
+    alone = bootstrapped_interval(correct, np.arange(60))
+    copied = bootstrapped_interval(np.repeat(correct, 10), np.repeat(np.arange(60), 10))
+    assert copied == pytest.approx(alone, abs=1e-12)  # ten copies of each say nothing more
+    independent = bootstrapped_interval(np.repeat(correct, 10), np.arange(600))
+    assert independent[1] - independent[0] < 0.5 * (copied[1] - copied[0])
+    assert alone[0] < correct.mean() < alone[1]
+    # close to the normal approximation
+    error = 1.96 * math.sqrt(correct.mean() * (1 - correct.mean()) / 60)
+    assert alone == pytest.approx((correct.mean() - error, correct.mean() + error), abs=0.03)
+    assert bootstrapped_interval(np.array([True]), np.array(["a"])) == (1, 1)
+
+
+def test_slices_are_parts_of_the_images() -> None:
+    facts = {
+        "side": np.array([30, 64, 100, 300]),
+        "photograph": np.array(["a", "a", "b", "c"], dtype=object),
+        "original": np.array([1, 0, 1, 1]),
+        "in_train": np.array([1, 1, 1, 1]),
+    }
+    logits = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 2.0]])
+    predictions = Predictions.from_logits("abcd", CLASSES, [0, 1, 1, 1], logits, facts=facts)
+    found = slices(predictions, equalised=predictions)
+    assert {name: (part["images"], part.get("correct")) for name, part in found.items()} == {
+        "originals": (3, 3),
+        "unseen": (0, None),
+        "side_0_to_63": (1, 1),
+        "side_64_to_127": (2, 1),
+        "side_128_to_223": (0, None),
+        "side_224_up": (1, 1),
+        "equalised": (4, 3),
+    }
+    assert found["originals"]["photographs"] == 3
+    assert slices(EXAMPLE) == {}
+
+
+def test_a_threshold_decides_for_the_positive_class() -> None:
+    logits = torch.tensor([[0.7, 0.3], [0.5, 0.5], [0.3, 0.7]], dtype=torch.float64).log()
+    for threshold, predicted in ((0.5, [0, 0, 1]), (0.25, [0, 0, 0]), (0.69, [0, 1, 1]), (0.9, [1, 1, 1])):
+        calibration = Calibration(threshold=threshold)
+        predictions = Predictions.from_logits("abc", CLASSES, [0, 0, 1], logits, calibration, "WithMask")
+        assert predictions.predicted.tolist() == predicted
+    assert Predictions.from_logits("abc", CLASSES, [0, 0, 1], logits, calibration).predicted.tolist() == [0, 0, 1]
+
+
+def test_a_temperature_changes_probabilities_and_no_decision_or_loss() -> None:
+    logits = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+    plain = Predictions.from_logits("ab", CLASSES, [0, 0], logits)
+    cooled = Predictions.from_logits("ab", CLASSES, [0, 0], logits, Calibration(temperature=2.0), "WithMask")
+    assert cooled.probabilities[:, 0] == pytest.approx([1 / (1 + math.exp(-1.5)), 1 / (1 + math.exp(0.5))])
+    assert cooled.predicted.tolist() == plain.predicted.tolist() == [0, 1]
+    assert cooled.losses.tolist() == plain.losses.tolist()
+    assert classification_metrics(cooled, None)["log_loss"] < classification_metrics(plain, None)["log_loss"]
