@@ -251,10 +251,47 @@ def test_streamed_images_change_no_figure(dataset: Path, tmp_path: Path, caplog)
     settings = ("augment=light", "data.normalization=dataset", "plots=true", "test=both")
     streamed = trained(tmp_path / "streamed", dataset, "data.cache_gb=0", "data.workers=2", *settings)
     told = [message for message in caplog.messages if "decod" in message]
-    line = (
-        "the images take 0.0 GB at 16 pixels, more than data.cache_gb=0: not cached, but decoded in 2 threads each time"
+    line = "the images take 0.0 GB at 16 pixels, more than data.cache_gb=0: not cached, but decoded in 2 threads each"
+    assert told == [f"{line} time"] * 2  # the second of the equalised test images
+    assert not (tmp_path / "cache").exists()
+    cached = trained(tmp_path / "cached", dataset, *settings)
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 3
+    assert figures(streamed) == figures(cached)
+    assert same_weights(streamed, cached)
+    records = [json.loads((run / "run.json").read_text()) for run in (streamed, cached)]
+    assert records[0]["test"] == records[1]["test"]
+    for name in ("evaluation/test/predictions.csv", "evaluation/test_last/predictions.csv", "plots/samples.png"):
+        assert (streamed / name).read_bytes() == (cached / name).read_bytes()
+
+
+def test_streamed_images_cannot_be_resident(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        trained(tmp_path / "run", dataset, "data.cache_gb=0", "data.resident=true")
+    assert str(caught.value) == ("data.resident=true: the images are more than the cache may hold, see data.cache_gb")
+
+
+@pytest.fixture
+def breaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data set of which train/WithMask/3.png is emptied once it has been read."""
+    root = write_dataset(tmp_path / "set", {"train": 8, "val": 4})
+    victim = root / "train" / "WithMask" / "3.png"
+
+    def read(path: Path, size: int, through: int | None = None) -> np.ndarray:
+        image = read_image(path, size)
+        if path == victim:
+            victim.write_bytes(b"")
+        return image
+
+    monkeypatch.setattr(streaming, "read_image", read)
+    return root
+
+
+def test_a_file_that_breaks_while_streaming_ends_the_training_with_its_name(breaking: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        trained(tmp_path / "run", breaking, "data.cache_gb=0", "epochs=3")
+    assert str(caught.value) == (
+        f"an image file cannot be read, repair or remove it: {breaking}/train/WithMask/3.png: the file is empty"
     )
-    assert told == [line, line]  # the second for the equalised test images
     assert [row["epoch"] for row in rows_of(tmp_path / "run")] == ["1"]
     assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["progress"]["epoch"] == 1
 
