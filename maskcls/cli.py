@@ -64,6 +64,11 @@ def audit() -> int:
     return main("audit", sys.argv[1:])
 
 
+def compare() -> int:
+    """Entry point of ``maskcls-compare``."""
+    return main("compare", sys.argv[1:])
+
+
 def main(command: str, arguments: Sequence[str]) -> int:
     """Run a command and return its exit status (0, 1, 2, 3, 4, 5 or 130)."""
     if "--version" in arguments:
@@ -192,8 +197,18 @@ def _audit_job(config: DictConfig) -> float | None:
     return _job("audit", config, "maskcls.audit.job", "audit")
 
 
+def _compare_job(config: DictConfig) -> float | None:
+    return _job("compare", config, "maskcls.evaluation.compare", "compare")
+
+
 # the functions that Hydra calls, at module level so that a launcher plugin can send them to another process
-COMMANDS = {"train": _train_job, "eval": _eval_job, "predict": _predict_job, "audit": _audit_job}
+COMMANDS = {
+    "train": _train_job,
+    "eval": _eval_job,
+    "predict": _predict_job,
+    "audit": _audit_job,
+    "compare": _compare_job,
+}
 
 
 def _job(command: str, config: DictConfig, module: str, function: str) -> float | None:

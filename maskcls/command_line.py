@@ -29,7 +29,9 @@ _PACKAGE = Path(__file__).resolve().parent
 CONFIG_DIR = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent / "configs"
 
 # keys whose values are paths, taken as typed: Hydra's grammar would trip over '=', brackets or Korean letters
-PATH_KEYS = ("ckpt", "source", "data.root", "data.cache_dir", "hydra.run.dir", "hydra.sweep.dir")
+PATH_KEYS = ("ckpt", "source", "data.root", "data.groups", "data.cache_dir", "hydra.run.dir", "hydra.sweep.dir")
+# and those whose values are lists of paths
+PATH_LIST_KEYS = ("runs",)
 
 # Hydra's flags and the values that they take: None for none, () for any. Left out are --config-name and --config-path:
 # a command has the one primary configuration that its schema describes
@@ -117,6 +119,8 @@ def read_arguments(arguments: Sequence[str]) -> CommandLine:
 
 def _quote_path(override: str, is_sweep: bool) -> str:
     key, equals, value = override.partition("=")
+    if key.lstrip("+") in PATH_LIST_KEYS and value[:1] == "[" and value[-1:] == "]" and not set("'\"") & set(value):
+        return f"{key}=[{','.join(quote(path.strip()) for path in value[1:-1].split(','))}]"
     if key.lstrip("+") not in PATH_KEYS or not equals or value == "null" or value[:1] in ("'", '"'):
         return override
     # Hydra's own keys cannot be swept

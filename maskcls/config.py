@@ -304,11 +304,19 @@ class AuditConfig:
     seed: WholeNumber
 
 
+@dataclass(frozen=True)
+class CompareConfig:
+    runs: tuple[Path, ...]
+    split: Literal["train", "val", "test", "test_last", "all"] | None
+    seed: WholeNumber
+
+
 SCHEMAS: dict[str, type] = {
     "train": TrainConfig,
     "eval": EvalConfig,
     "predict": PredictConfig,
     "audit": AuditConfig,
+    "compare": CompareConfig,
 }
 
 
@@ -328,6 +336,8 @@ def parse(command: str, values: Mapping[str, Any]) -> Any:
     config = _convert(values, SCHEMAS[command], "")
     if isinstance(config, TrainConfig):
         _check_contradictions(config)
+    if isinstance(config, CompareConfig):
+        _check_runs(config)
     return config
 
 
@@ -357,16 +367,15 @@ def parse_stored_data(values: Any) -> AnyDataConfig:
 
 def as_dictionary(config: Any) -> dict[str, Any]:
     """A configuration as `parse` takes it: plain nested dictionaries, paths as text."""
-    return {
-        name: as_dictionary(value)
-        if dataclasses.is_dataclass(value)
-        else str(value)
-        if isinstance(value, Path)
-        else list(value)
-        if isinstance(value, tuple)
-        else value
-        for name, value in ((field.name, getattr(config, field.name)) for field in dataclasses.fields(config))
-    }
+    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return as_dictionary(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -477,6 +486,11 @@ def _as_number(value: Any, kind: type) -> float | int | None:
 
 def _shown(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _check_runs(config: CompareConfig) -> None:
+    if len(config.runs) < 2:
+        raise UserError("runs: expected two run directories or more, as in runs=[A,B]")
 
 
 def _check_contradictions(config: TrainConfig) -> None:

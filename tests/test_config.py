@@ -81,6 +81,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "data": {"root": "/data/faces", "cache_dir": "/cache", "workers": 2}, "seed": 5,
         "fail_on": ["leak", "shortcut"],
     },
+    "compare": {"runs": ["/runs/a", "/runs/b"], "split": "val", "seed": 5},
 }  # fmt: skip
 CHOICES = [(group, name) for group, options in GROUPS.items() for name in options]
 
@@ -360,6 +361,7 @@ RANGES = {
     "EvalDataConfig.workers": "[1, inf)",
     "AuditDataConfig.workers": "[1, inf)",
     "AuditConfig.seed": "[0, inf)",
+    "CompareConfig.seed": "[0, inf)",
     "EvalConfig.threads": "[1, inf)",
     "PredictConfig.batch_size": "[1, inf)",
     "PredictConfig.threads": "[1, inf)",
@@ -420,6 +422,7 @@ NAMES: dict[str, tuple[str | bool, ...]] = {
     "DataConfig.split": ("as_shipped", "grouped"),
     "DataConfig.sampling": ("auto", "files", "photographs"),
     "EvalConfig.split": ("train", "val", "test", "all"),
+    "CompareConfig.split": ("train", "val", "test", "test_last", "all"),
     "EvalConfig.precision": ("auto", "float32", "bfloat16", "float16"),
     "PredictConfig.precision": ("auto", "float32", "bfloat16", "float16"),
 }
@@ -495,6 +498,7 @@ OPTIONAL = {
     "EvalEvaluationConfig.equalised_size",
     "EarlyStoppingConfig.patience",
     "EvalConfig.split",
+    "CompareConfig.split",
     "EvalConfig.threads",
     "EvalConfig.precision",
     "EvalDataConfig.root",
@@ -700,3 +704,8 @@ def test_another_threshold_is_refused(value: Any) -> None:
 def test_a_threshold_needs_a_positive_class() -> None:
     message = refusal("train", values(evaluation__threshold="youden", data__positive_class=None))
     assert message.startswith("evaluation.threshold=youden contradicts data.positive_class=null")
+
+
+@pytest.mark.parametrize("runs", [[], ["/runs/a"], "/runs/a"])
+def test_a_comparison_needs_two_runs(runs: Any) -> None:
+    assert refusal("compare", values("compare", runs=runs)).startswith("runs: expected two run directories or more")

@@ -26,20 +26,19 @@ def proportion_interval(correct: int, count: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def bootstrapped_interval(correct: np.ndarray, photographs: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of an accuracy; photographs are drawn, each with all of its files.
+def bootstrapped_interval(values: np.ndarray, photographs: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of a mean over images; photographs are drawn, each with all of its files.
 
     See Efron and Tibshirani 1993, chapter 13.
 
     Args:
-        correct: bool [images].
+        values: [images], such as whether each answer is right.
         photographs: [images], equal for files that show the same.
     """
     _, cluster = np.unique(photographs, return_inverse=True)
-    rights, counts = np.bincount(cluster, correct), np.bincount(cluster)
-    generator = np.random.default_rng(seed)
-    drawn = generator.integers(len(counts), size=(RESAMPLES, len(counts)))
-    low, high = np.percentile(rights[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [2.5, 97.5])
+    sums, counts = np.bincount(cluster, values), np.bincount(cluster)
+    drawn = np.random.default_rng(seed).integers(len(counts), size=(RESAMPLES, len(counts)))
+    low, high = np.percentile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [2.5, 97.5])
     return float(low), float(high)
 
 

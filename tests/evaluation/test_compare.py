@@ -1,0 +1,147 @@
+"""Paired comparisons of runs, against statsmodels and worked by hand."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from tables import read_table
+
+from maskcls import cli
+from maskcls.evaluation.compare import Evaluated, compare_pools, mcnemar, pool, summarize
+
+
+def write_run(
+    directory: Path, correct: list[int], photographs: list[str] | None = None, split: str = "test", **settings: object
+) -> Path:
+    """A run that was evaluated, right where ``correct`` is 1."""
+    (directory / "evaluation" / split).mkdir(parents=True)
+    (directory / "run.json").write_text("{}")
+    (directory / "config.yaml").write_text(yaml.safe_dump({"model": "a", "seed": 0, **settings}))
+    with (directory / "evaluation" / split / "predictions.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "prediction", *(["photograph"] if photographs else [])])
+        for i, is_right in enumerate(correct):
+            writer.writerow([f"{i}.png", "A", "A" if is_right else "B", *([photographs[i]] if photographs else [])])
+    return directory
+
+
+def run_compare(tmp_path: Path, *runs: Path, overrides: tuple[str, ...] = ()) -> tuple[int, dict]:
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    names = ",".join(map(str, runs))
+    status = cli.main("compare", [f"runs=[{names}]", f"hydra.run.dir={tmp_path / 'out'}", *overrides])
+    path = tmp_path / "out" / "comparison.json"
+    return status, json.loads(path.read_text()) if path.exists() else {}
+
+
+def evaluated(correct: list[int], name: str = "a", photographs: list[str] | None = None) -> Evaluated:
+    paths = [str(i) for i in range(len(correct))]
+    shown = photographs or paths
+    return Evaluated(name, {}, dict(zip(paths, map(bool, correct), strict=True)), dict(zip(paths, shown, strict=True)))
+
+
+@pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 0), (5, 5), (10, 2), (0, 6), (30, 12)])
+def test_the_exact_test_is_that_of_statsmodels(b: int, c: int) -> None:
+    from statsmodels.stats.contingency_tables import mcnemar as reference
+
+    expected = 1.0 if b + c == 0 else reference([[50, b], [c, 3]], exact=True).pvalue
+    assert mcnemar(b, c) == pytest.approx(expected, abs=1e-9)
+
+
+def test_runs_on_the_same_files_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = [1] * 95 + [0] * 5, [1] * 70 + [0] * 30
+    a, b = write_run(tmp_path / "a", good), write_run(tmp_path / "b=한글", bad, model="b")
+    status, content = run_compare(tmp_path, a, b)
+    assert status == 0
+    assert (content["split"], content["files"], content["photographs"]) == ("test", 100, 100)
+    assert [row["accuracy"] for row in content["runs"]] == [0.95, 0.7]
+    (row,) = content["comparisons"]
+    assert row["difference"] == pytest.approx(-0.25)
+    assert (row["right_in_first_alone"], row["right_in_second_alone"]) == (25, 0)
+    assert row["mcnemar_p"] == pytest.approx(2 * 0.5**25)
+    assert row["beyond_noise"] is True
+    low, high = row["difference_interval_95"]
+    assert (low, high) == pytest.approx((-0.335, -0.165), abs=0.02)
+    output = capsys.readouterr().out
+    assert "b=한글 against a: -25.00 points" in output
+    assert "beyond noise" in output
+
+
+def test_a_small_difference_is_within_noise(tmp_path: Path) -> None:
+    a = write_run(tmp_path / "a", [1] * 96 + [0] * 4)
+    b = write_run(tmp_path / "b", [1] * 94 + [0] * 4 + [1] * 2, model="b")
+    _, content = run_compare(tmp_path, a, b)
+    (row,) = content["comparisons"]
+    assert row["mcnemar_p"] == pytest.approx(mcnemar(2, 2))
+    assert row["beyond_noise"] is False
+
+
+def test_copies_of_one_photograph_are_no_evidence_of_their_own() -> None:
+    # forty files of four photographs, two of which one model gets right, and the other does not
+    a, b = evaluated([1] * 40), evaluated([1] * 20 + [0] * 20, "b")
+    alone = compare_pools([a], [b], [str(i) for i in range(40)], 0)
+    assert alone["beyond_noise"] is True
+    photographs = [f"p{i // 10}" for i in range(40)]
+    a, b = evaluated([1] * 40, photographs=photographs), evaluated([1] * 20 + [0] * 20, "b", photographs)
+    grouped = compare_pools([a], [b], [str(i) for i in range(40)], 0)
+    assert grouped["beyond_noise"] is False
+    assert grouped["difference_interval_95"] == (-1.0, 0.0)
+
+
+def test_runs_that_differ_in_their_seed_are_pooled(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    answers = [(rng.uniform(size=200) < 0.9).astype(int).tolist() for _ in range(3)]
+    seeds = [write_run(tmp_path / f"s{i}", answers[i], seed=i) for i in range(3)]
+    other = write_run(tmp_path / "other", [0] * 200, model="b")
+    _, content = run_compare(tmp_path, seeds[0], other, seeds[1], seeds[2])
+    pooled, single = content["runs"]
+    assert pooled["runs"] == ["s0", "s1", "s2"]
+    accuracies = [np.mean(of_run) for of_run in answers]
+    assert pooled["accuracy"] == pytest.approx(np.mean(accuracies), abs=1e-12)
+    assert pooled["std"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-12)
+    assert (single["runs"], single["accuracy"], single["std"]) == (["other"], 0, None)
+    (row,) = content["comparisons"]
+    assert "mcnemar_p" not in row
+    assert row["beyond_noise"] is True
+
+
+def test_a_pool_keeps_the_order_of_its_runs() -> None:
+    runs = [Evaluated(name, {"lr": lr}, {"p": True}, {"p": "p"}) for name, lr in (("a", 1), ("b", 2), ("c", 1))]
+    assert [[run.name for run in members] for members in pool(runs)] == [["a", "c"], ["b"]]
+    assert summarize([runs[0]], ["p"], 0)["accuracy_interval_95"][1] == 1
+
+
+def test_runs_on_other_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = write_run(tmp_path / "a", [1, 1]), write_run(tmp_path / "b", [1, 1, 0])
+    assert run_compare(tmp_path, a, b)[0] == 2
+    message = capsys.readouterr().err
+    assert (
+        message
+        == "maskcls-compare: runs: a and b were not evaluated on the same files: 1 are in one alone, such as 2.png\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_evaluation_is_the_one_that_all_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = write_run(tmp_path / "a", [1, 1]), write_run(tmp_path / "b", [1, 1], split="val")
+    assert run_compare(tmp_path, a, b)[0] == 2
+    assert (
+        "expected one evaluation that all of them have, or split=...: a has test; b has val" in capsys.readouterr().err
+    )
+    write_run(tmp_path / "c", [1, 0], split="val")
+    assert run_compare(tmp_path, b, tmp_path / "c")[1]["split"] == "val"
+    assert run_compare(tmp_path, a, b, overrides=("split=val",))[0] == 2
+    assert f"split=val: {a} has evaluations of test" in capsys.readouterr().err
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = write_run(tmp_path / "a", [1])
+    assert run_compare(tmp_path, a, tmp_path / "none")[0] == 2
+    assert f"runs: {tmp_path / 'none'} is no run directory" in capsys.readouterr().err
+    (a / "evaluation" / "test" / "predictions.csv").write_text("path\nx\n")
+    assert run_compare(tmp_path, a, a)[0] == 2
+    assert "its evaluation cannot be read" in capsys.readouterr().err
+    assert read_table(a / "evaluation" / "test" / "predictions.csv") == [{"path": "x"}]
