@@ -19,7 +19,7 @@ from configuration import config_of
 import maskcls
 from maskcls import cli
 from maskcls.command_line import CONFIG_DIR, read_arguments
-from maskcls.config import EvalConfig, PredictConfig, TrainConfig, parse
+from maskcls.config import AuditConfig, CompareConfig, EvalConfig, PredictConfig, TrainConfig, parse
 from maskcls.errors import TrainingError, UserError
 from maskcls.run import Run, read_run
 
@@ -43,7 +43,13 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
     return call
 
 
-JOBS = {"maskcls.training.job": "train", "maskcls.evaluation.job": "evaluate", "maskcls.inference.job": "predict"}
+JOBS = {
+    "maskcls.training.job": "train",
+    "maskcls.evaluation.job": "evaluate",
+    "maskcls.inference.job": "predict",
+    "maskcls.audit.job": "audit",
+    "maskcls.evaluation.compare": "compare",
+}
 
 
 @pytest.fixture
@@ -671,7 +677,13 @@ def test_an_interrupted_job(command: Command, job: Callable[..., None]) -> None:
 
 @pytest.mark.parametrize(
     ("entry", "name", "schema"),
-    [(cli.train, "train", TrainConfig), (cli.evaluate, "eval", EvalConfig), (cli.predict, "predict", PredictConfig)],
+    [
+        (cli.train, "train", TrainConfig),
+        (cli.evaluate, "eval", EvalConfig),
+        (cli.predict, "predict", PredictConfig),
+        (cli.audit, "audit", AuditConfig),
+        (cli.compare, "compare", CompareConfig),
+    ],
 )
 def test_each_console_command_runs_its_job(
     entry: Callable[[], int], name: str, schema: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -683,6 +695,8 @@ def test_each_console_command_runs_its_job(
         (tmp_path / file).touch()
     typed = {"train": [SYNTHETIC], "eval": [f"ckpt={tmp_path}/best.pt"]}
     typed["predict"] = [*typed["eval"], f"source={tmp_path}/1.png"]
+    typed["audit"] = [f"data.root={tmp_path}"]
+    typed["compare"] = [f"runs=[{tmp_path},{tmp_path}]"]
     monkeypatch.setattr(sys, "argv", [f"maskcls-{name}", *typed[name]])
     assert entry() == 0
     ((called, config, run),) = calls

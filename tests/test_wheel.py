@@ -49,6 +49,14 @@ def test_train_eval_and_predict_from_a_wheel(scripts: Path, dataset: Path) -> No
     predicted = run(scripts, "maskcls-predict", "ckpt=run", f"source={dataset}/Test", "device=cpu")
     assert predicted.returncode == 0, predicted.stderr
     assert "12 images classified, 0 unreadable" in predicted.stdout
+    audited = run(scripts, "maskcls-audit", f"data.root={dataset}", "hydra.run.dir=audit")
+    assert audited.returncode == 0, audited.stderr
+    assert Path("audit/report.html").is_file()
+    again = run(scripts, "maskcls-eval", "ckpt=run", "device=cpu", "hydra.run.dir=again")
+    assert again.returncode == 0, again.stderr
+    compared = run(scripts, "maskcls-compare", "runs=[run,again]")
+    assert compared.returncode == 0, compared.stderr
+    assert "within noise" in compared.stdout
     module = run(scripts, "python", "-m", "maskcls", "train", "--cfg", "job")
     assert module.returncode == 0
     assert "name: resnet18" in module.stdout
@@ -61,12 +69,24 @@ def test_the_wheel_runs_its_own_code(scripts: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("command", ["maskcls-train", "maskcls-eval", "maskcls-predict"])
-def test_every_command_shows_its_help_and_its_configuration(command: str, scripts: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "key", "value", "typo"),
+    [
+        ("maskcls-train", "device", "auto", "devise"),
+        ("maskcls-eval", "device", "auto", "devise"),
+        ("maskcls-predict", "device", "auto", "devise"),
+        ("maskcls-audit", "seed", "0", "seeed"),
+        ("maskcls-compare", "seed", "0", "seeed"),
+    ],
+)
+def test_every_command_shows_its_help_and_its_configuration(
+    command: str, key: str, value: str, typo: str, scripts: Path
+) -> None:
     shown = run(scripts, command, "--help")
     assert shown.returncode == 0, shown.stderr
     assert f"{command}" in shown.stdout
-    assert "device: auto" in shown.stdout
-    refused = run(scripts, command, "devise=cpu")
+    assert f"{key}: {value}" in shown.stdout
+    refused = run(scripts, command, f"{typo}={value}")
     assert refused.returncode == 2
-    assert refused.stderr == f"{command}: devise=cpu: no key or group 'devise' in {command}; did you mean 'device'?\n"
+    message = f"{typo}={value}: no key or group '{typo}' in {command}; did you mean '{key}'?"
+    assert refused.stderr == f"{command}: {message}\n"

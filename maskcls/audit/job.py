@@ -15,13 +15,13 @@ from maskcls.audit.duplicates import EVIDENCE, Groups, Link, find_links, group
 from maskcls.audit.features import FeatureStore
 from maskcls.audit.files import FileFacts, Inspection, inspect_files
 from maskcls.audit.findings import Finding, Labelled, conclude, conflicts, leaks
+from maskcls.audit.report import write_report
 from maskcls.audit.shortcuts import Shortcut, measure_shortcuts
 from maskcls.config import AuditConfig
 from maskcls.cores import usable_cores
 from maskcls.data.index import Index, index_folder
 from maskcls.errors import AuditError, UserError
 from maskcls.evaluation.predictions import open_table
-from maskcls.reporting.audit_report import write_report
 from maskcls.run import Run, replaced_atomically, write_json
 
 log = logging.getLogger(__name__)

@@ -73,9 +73,9 @@ def write_report(
     across = [link for link in matched if files.splits[link.first] != files.splits[link.second]]
     doubtful = sorted(matched, key=lambda link: link.match.agreement if link.match else 1.0)
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("maskcls.reporting", ""), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("maskcls.audit", ""), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    page = environment.get_template("audit.html").render(
+    page = environment.get_template("report.html").render(
         audit=content,
         plots=[
             (path.stem.replace("_", " "), _data_url(path.read_bytes(), "png")) for path in sorted(plots.glob("*.png"))
