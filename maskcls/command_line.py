@@ -29,7 +29,17 @@ _PACKAGE = Path(__file__).resolve().parent
 CONFIG_DIR = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent / "configs"
 
 # keys whose values are paths, taken as typed: Hydra's grammar would trip over '=', brackets or Korean letters
-PATH_KEYS = ("ckpt", "source", "data.root", "data.groups", "data.cache_dir", "hydra.run.dir", "hydra.sweep.dir")
+PATH_KEYS = (
+    "ckpt",
+    "source",
+    "data.root",
+    "data.groups",
+    "data.cache_dir",
+    "cache_dir",
+    "faces.model",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+)
 # and those whose values are lists of paths
 PATH_LIST_KEYS = ("runs",)
 

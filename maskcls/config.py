@@ -263,6 +263,12 @@ class EvalDataConfig:
 
 
 @dataclass(frozen=True)
+class FacesConfig:
+    mode: Literal["none", "auto", "yunet"]
+    model: Path | None
+
+
+@dataclass(frozen=True)
 class EvalEvaluationConfig:
     threshold: Fraction | None
     equalised_size: Annotated[int, Range(8)] | None
@@ -273,6 +279,7 @@ class EvalConfig:
     ckpt: Path
     split: Literal["train", "val", "test", "all"] | None
     data: EvalDataConfig
+    faces: FacesConfig
     evaluation: EvalEvaluationConfig
     device: Device
     threads: Count | None
@@ -284,6 +291,8 @@ class EvalConfig:
 class PredictConfig:
     ckpt: Path
     source: str
+    faces: FacesConfig
+    cache_dir: Path
     batch_size: Count | None
     device: Device
     threads: Count | None

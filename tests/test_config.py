@@ -72,10 +72,11 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "ckpt": "/runs/best.pt", "split": "val", "device": "cpu", "threads": 3, "precision": "float32", "plots": False,
         "data": {"root": "/data/faces", "batch_size": 16, "cache_dir": "/cache", "cache_gb": 1.5, "workers": 2},
         "evaluation": {"threshold": 0.25, "equalised_size": 16},
+        "faces": {"mode": "auto", "model": "/models/yunet.onnx"},
     },
     "predict": {
         "ckpt": "/runs/best.pt", "source": "photos/*.jpg", "batch_size": 16, "device": "cpu", "threads": 3,
-        "precision": "float32",
+        "precision": "float32", "cache_dir": "/cache", "faces": {"mode": "yunet", "model": "/models/yunet.onnx"},
     },
     "audit": {
         "data": {"root": "/data/faces", "cache_dir": "/cache", "workers": 2}, "seed": 5,
@@ -422,6 +423,7 @@ NAMES: dict[str, tuple[str | bool, ...]] = {
     "DataConfig.split": ("as_shipped", "grouped"),
     "DataConfig.sampling": ("auto", "files", "photographs"),
     "EvalConfig.split": ("train", "val", "test", "all"),
+    "FacesConfig.mode": ("none", "auto", "yunet"),
     "CompareConfig.split": ("train", "val", "test", "test_last", "all"),
     "EvalConfig.precision": ("auto", "float32", "bfloat16", "float16"),
     "PredictConfig.precision": ("auto", "float32", "bfloat16", "float16"),
@@ -499,6 +501,7 @@ OPTIONAL = {
     "EarlyStoppingConfig.patience",
     "EvalConfig.split",
     "CompareConfig.split",
+    "FacesConfig.model",
     "EvalConfig.threads",
     "EvalConfig.precision",
     "EvalDataConfig.root",

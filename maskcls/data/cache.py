@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from maskcls.config import DataConfig, EvalDataConfig
 from maskcls.cores import usable_cores
-from maskcls.data.decode import UnreadableImageError, read_image
+from maskcls.data.decode import Box, UnreadableImageError, read_image
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
 from maskcls.run import replaced_atomically
@@ -34,6 +34,7 @@ def open_images(
     size: int,
     config: DataConfig | EvalDataConfig,
     through: int | None = None,
+    boxes: Mapping[str, Sequence[Box | None]] | None = None,
 ) -> dict[str, np.ndarray | StreamedImages]:
     """The images of each split, from the cache; decoded anew at each read where they are more than it may hold.
 
@@ -42,12 +43,18 @@ def open_images(
         size: pixels a side.
         config: ``cache_dir``, ``cache_gb`` and ``workers`` are looked at.
         through: as `maskcls.data.decode.read_image` takes it.
+        boxes: what is cut out of each image, by split; None for the whole images.
 
     Raises:
         UserError: as `cached_images` does.
     """
+    boxes = boxes or {}
     threads = config.workers or usable_cores()
-    missing = [paths for paths in splits.values() if not _file(root, paths, size, config.cache_dir, through).exists()]
+    missing = [
+        paths
+        for name, paths in splits.items()
+        if not _file(root, paths, size, config.cache_dir, through, boxes.get(name)).exists()
+    ]
     needed = sum(map(len, missing)) * size * size * 3
     if config.cache_gb is None:
         existing = next(folder for folder in (config.cache_dir, *config.cache_dir.parents) if folder.exists())
@@ -56,7 +63,8 @@ def open_images(
         budget, limit = config.cache_gb * 1e9, f"data.cache_gb={config.cache_gb:g}"
     if needed <= budget:
         return {
-            name: cached_images(root, paths, size, config.cache_dir, threads, through) for name, paths in splits.items()
+            name: cached_images(root, paths, size, config.cache_dir, threads, through, boxes.get(name))
+            for name, paths in splits.items()
         }
     log.info(
         "the images take %.1f GB at %d pixels, more than %s: not cached, but decoded in %d threads each time",
@@ -65,7 +73,9 @@ def open_images(
         limit,
         threads,
     )
-    return {name: StreamedImages(root, paths, size, threads, through) for name, paths in splits.items()}
+    return {
+        name: StreamedImages(root, paths, size, threads, through, boxes.get(name)) for name, paths in splits.items()
+    }
 
 
 def cached_images(
@@ -75,6 +85,7 @@ def cached_images(
     cache_dir: Path,
     threads: int | None = None,
     through: int | None = None,
+    boxes: Sequence[Box | None] | None = None,
 ) -> np.ndarray:
     """The images of ``paths``, decoded and resized, from the cache; built there first where it is not.
 
@@ -84,6 +95,7 @@ def cached_images(
     Args:
         threads: that decode; None for one a core.
         through: as `maskcls.data.decode.read_image` takes it.
+        boxes: what is cut out of each image; None for the whole images.
 
     Returns:
         uint8 [images, size, size, 3], memory-mapped, read-only.
@@ -91,7 +103,7 @@ def cached_images(
     Raises:
         UserError: naming the files that cannot be read, or the folder that cannot be written.
     """
-    path = _file(root, paths, size, cache_dir, through)
+    path = _file(root, paths, size, cache_dir, through, boxes)
     if not path.exists():
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
@@ -100,12 +112,19 @@ def cached_images(
             raise UserError(f"data.cache_dir={cache_dir}: cannot write in this folder: {error.strerror}") from None
         with lock:
             if not path.exists():
-                _build(path, root, paths, size, threads, through)
+                _build(path, root, paths, size, threads, through, boxes)
     images: np.ndarray = np.load(path, mmap_mode="r")
     return images
 
 
-def _file(root: Path, paths: Sequence[str], size: int, cache_dir: Path, through: int | None) -> Path:
+def _file(
+    root: Path,
+    paths: Sequence[str],
+    size: int,
+    cache_dir: Path,
+    through: int | None,
+    boxes: Sequence[Box | None] | None,
+) -> Path:
     pixels = f"{size}" if through is None else f"{through}-{size}"
     digest = hashlib.sha256(f"{TRANSFORM_VERSION} {pixels} {root}\n".encode(errors="surrogateescape"))
     for path in paths:
@@ -114,10 +133,20 @@ def _file(root: Path, paths: Sequence[str], size: int, cache_dir: Path, through:
         except OSError as error:
             raise UserError(f"{root / path}: {error.strerror}") from None
         digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    if boxes:
+        digest.update(repr([box and tuple(box) for box in boxes]).encode())
     return cache_dir / f"{digest.hexdigest()[:32]}.npy"
 
 
-def _build(path: Path, root: Path, paths: Sequence[str], size: int, threads: int | None, through: int | None) -> None:
+def _build(
+    path: Path,
+    root: Path,
+    paths: Sequence[str],
+    size: int,
+    threads: int | None,
+    through: int | None,
+    boxes: Sequence[Box | None] | None,
+) -> None:
     shape = (len(paths), size, size, 3)
     log.info("decoding %d images to %d pixels into %s (%.0f MB)", len(paths), size, path, np.prod(shape) / 1e6)
     with replaced_atomically(path) as temporary:
@@ -128,7 +157,9 @@ def _build(path: Path, root: Path, paths: Sequence[str], size: int, threads: int
             faults = []
             for position in range(start, min(start + CHUNK, len(paths))):
                 try:
-                    images[position] = read_image(root / paths[position], size, through)
+                    images[position] = read_image(
+                        root / paths[position], size, through, boxes[position] if boxes else None
+                    )
                 except UnreadableImageError as error:
                     faults.append(str(error))
             return faults

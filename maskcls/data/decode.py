@@ -1,6 +1,7 @@
 """The one place that reads pixels: from a file to the square RGB image that a model sees."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -69,12 +70,25 @@ def resize_image(image: np.ndarray, size: int) -> np.ndarray:
     return resized[0].permute(1, 2, 0).numpy()
 
 
-def read_image(path: Path, size: int, through: int | None = None) -> np.ndarray:
+class Box(NamedTuple):
+    """A square in an image, in pixels."""
+
+    left: int
+    top: int
+    side: int
+
+    def cut_out(self, image: np.ndarray) -> np.ndarray:
+        """What is inside: uint8 [side, side, 3]."""
+        return image[self.top : self.top + self.side, self.left : self.left + self.side]
+
+
+def read_image(path: Path, size: int, through: int | None = None, box: Box | None = None) -> np.ndarray:
     """Decode and resize an image file.
 
     Args:
         size: pixels a side.
         through: pixels a side that it is brought to first, so that no image is sharper than others; None for none.
+        box: what is cut out of it before; None for the whole.
 
     Returns:
         uint8 [size, size, 3].
@@ -82,5 +96,11 @@ def read_image(path: Path, size: int, through: int | None = None) -> np.ndarray:
     Raises:
         UnreadableImageError: as `decode_image` does.
     """
-    image = decode_image(path)
+    return prepare_image(decode_image(path), size, through, box)
+
+
+def prepare_image(image: np.ndarray, size: int, through: int | None = None, box: Box | None = None) -> np.ndarray:
+    """Cut out, if asked to, and resize an image that was read; as `read_image` does."""
+    if box is not None:
+        image = np.ascontiguousarray(box.cut_out(image))
     return resize_image(image if through is None else resize_image(image, through), size)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskcls.data.decode import UnreadableImageError, read_image
+from maskcls.data.decode import Box, UnreadableImageError, read_image
 from maskcls.errors import UserError
 
 
@@ -19,14 +19,24 @@ class StreamedImages:
         size: pixels a side.
         threads: that decode, shared by all reads.
         through: as `maskcls.data.decode.read_image` takes it.
+        boxes: what is cut out of each image; None for the whole images.
     """
 
-    def __init__(self, root: Path, paths: Sequence[str], size: int, threads: int, through: int | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        paths: Sequence[str],
+        size: int,
+        threads: int,
+        through: int | None = None,
+        boxes: Sequence[Box | None] | None = None,
+    ) -> None:
         self.root = root
         self.paths = paths
         self.size = size
         self.threads = threads
         self.through = through
+        self.boxes = boxes
         # threads: OpenCV and torch release the interpreter's lock
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
@@ -46,10 +56,11 @@ class StreamedImages:
         images = np.empty((*chosen.shape, self.size, self.size, 3), dtype=np.uint8)
         slots = images.reshape(-1, self.size, self.size, 3)
         paths = [self.paths[position] for position in chosen.ravel().tolist()]
+        boxes = [self.boxes[position] if self.boxes else None for position in chosen.ravel().tolist()]
 
         def fill(part: range) -> None:
             for slot in part:
-                slots[slot] = read_image(self.root / paths[slot], self.size, self.through)
+                slots[slot] = read_image(self.root / paths[slot], self.size, self.through, boxes[slot])
 
         try:
             list(self.pool.map(fill, (range(start, len(slots), self.threads) for start in range(self.threads))))

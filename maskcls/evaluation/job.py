@@ -3,12 +3,17 @@
 import contextlib
 import dataclasses
 import logging
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from maskcls.config import AnyDataConfig, EvalConfig, SyntheticConfig, parse_stored_data
+from maskcls.cores import usable_cores
 from maskcls.data.cache import open_images
+from maskcls.data.faces import Face, FaceFinder, find_detector, find_faces, report_faces
 from maskcls.data.index import Index, index_folder, match_classes
 from maskcls.data.photographs import Photographs
 from maskcls.data.sources import open_dataset
@@ -56,7 +61,11 @@ def evaluate(config: EvalConfig, run: Run) -> float:
             {photographs[path].group for path in index.splits["train"].paths} if photographs and is_own else None
         )
         facts = file_facts(index.root, files, photographs, trained_on)
-        opened = partial(open_images, index.root, {split: files.paths}, content["input_size"], config.data)
+        faces = _find_faces(config, index.root, files.paths)
+        if faces is not None:
+            facts["face"] = np.array([face.finding for face in faces], dtype=object)
+        boxes = None if faces is None else {split: [face.box for face in faces]}
+        opened = partial(open_images, index.root, {split: files.paths}, content["input_size"], config.data, boxes=boxes)
         images = opened()[split]
     if config.data.root is None and not is_own:
         log.warning("the data in %s is not what this checkpoint was trained with: files differ", index.root)
@@ -99,6 +108,16 @@ def evaluate(config: EvalConfig, run: Run) -> float:
         log.warning("note: %s", SYNTHETIC_NOTE)
     log.info("everything is in %s", run.directory)
     return predictions.accuracy
+
+
+def _find_faces(config: EvalConfig, root: Path, paths: Sequence[str]) -> list[Face] | None:
+    """The face in each file, None where none is looked for."""
+    if config.faces.mode == "none":
+        return None
+    finder = FaceFinder(find_detector(config.faces.model, config.data.cache_dir), config.faces.mode == "yunet")
+    faces = find_faces(root, paths, finder, config.data.workers or usable_cores())
+    report_faces([face.finding for face in faces])
+    return faces
 
 
 def _training_data(content: dict[str, Any], path: Path) -> AnyDataConfig:

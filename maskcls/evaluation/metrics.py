@@ -162,8 +162,9 @@ def slices(predictions: Predictions, equalised: Predictions | None = None) -> di
         equalised: the answers on the same images, brought to one low resolution first.
 
     Returns:
-        By name: ``originals`` (no augmented copies), ``unseen`` (photographs that were not trained on), ``side_...`` by
-        the longer side in pixels, ``equalised``. A slice without images has ``images`` 0 and nothing else.
+        By name: ``originals`` (no augmented copies), ``unseen`` (photographs that were not trained on), ``face_found``
+        and ``no_face_found``, ``side_...`` by the longer side in pixels, ``equalised``. A slice without images has
+        ``images`` 0 and nothing else.
     """
     facts = predictions.facts
     chosen: dict[str, np.ndarray] = {}
@@ -171,6 +172,9 @@ def slices(predictions: Predictions, equalised: Predictions | None = None) -> di
         chosen["originals"] = facts["original"] == 1
     if "in_train" in facts:
         chosen["unseen"] = facts["in_train"] == 0
+    if "face" in facts:
+        chosen["face_found"] = facts["face"] != "none"
+        chosen["no_face_found"] = facts["face"] == "none"
     if "side" in facts:
         edges = (0, *SIDE_EDGES, np.inf)
         for low, high in itertools.pairwise(edges):

@@ -43,7 +43,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that were decoded since."""
     files: list[Path] = []
 
-    def read(path: Path, size: int, through: int | None = None) -> np.ndarray:
+    def read(path: Path, size: int, *preparation: object) -> np.ndarray:
         files.append(path)
         return read_image(path, size)
 
@@ -256,7 +256,7 @@ def test_processes_that_ask_at_once_build_once(
     right = expected(root, PATHS, 16)
     counter = os.open(tmp_path / "decoded", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
-    def read(path: Path, size: int, through: int | None = None) -> np.ndarray:
+    def read(path: Path, size: int, *preparation: object) -> np.ndarray:
         os.write(counter, f"{path.name}\n".encode())
         return read_image(path, size)
 
@@ -273,7 +273,7 @@ def test_processes_that_ask_at_once_build_once(
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_killed_builder_does_not_disturb(root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(path: Path, size: int, through: int | None = None) -> np.ndarray:
+    def die(path: Path, size: int, *preparation: object) -> np.ndarray:
         if path.name == "5.png":
             os.kill(os.getpid(), signal.SIGKILL)
         return read_image(path, size)

@@ -84,7 +84,7 @@ def test_each_read_decodes_anew_and_only_what_is_asked_for(
 ) -> None:
     files: list[Path] = []
 
-    def read(path: Path, size: int, through: int | None = None) -> np.ndarray:
+    def read(path: Path, size: int, *preparation: object) -> np.ndarray:
         files.append(path)
         return read_image(path, size)
 
@@ -99,7 +99,7 @@ def test_images_are_decoded_in_several_threads_at_once(
 ) -> None:
     barrier = threading.Barrier(2)  # which one thread alone does not pass
 
-    def read(path: Path, size: int, through: int | None = None) -> np.ndarray:
+    def read(path: Path, size: int, *preparation: object) -> np.ndarray:
         barrier.wait(60)
         return read_image(path, size)
 
@@ -134,7 +134,7 @@ def test_is_read_once_the_bad_file_is_repaired(streamed: StreamedImages, root: P
 
 
 def test_another_failure_is_no_fault_of_the_file(streamed: StreamedImages, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: Path, size: int, through: int | None = None) -> np.ndarray:
+    def fail(path: Path, size: int, *preparation: object) -> np.ndarray:
         raise MemoryError
 
     monkeypatch.setattr(streaming, "read_image", fail)

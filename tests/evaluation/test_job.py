@@ -5,11 +5,15 @@ import json
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from configuration import config_of, small, start_run
 from images import write_dataset
+from tables import read_table
 
+from maskcls.data.decode import Box
+from maskcls.data.faces import Face
 from maskcls.errors import UserError
 from maskcls.evaluation.job import evaluate
 from maskcls.training.job import train
@@ -147,3 +151,35 @@ def test_data_that_is_gone_is_named_with_the_key_that_helps(tmp_path: Path) -> N
     root.rename(tmp_path / "moved")
     with pytest.raises(UserError, match=r"is not in .*set any more: give data.root=FOLDER"):
         evaluated(tmp_path, f"ckpt={tmp_path / 'run'}")
+
+
+def test_faces_are_cut_out_and_pictures_without_one_count(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    class Finder:
+        """Finds a face in the upper left of every second size of picture."""
+
+        def __init__(self, model: Path, cuts_crops: bool) -> None:
+            assert model == tmp_path / "yunet.onnx"
+            assert not cuts_crops
+
+        def find(self, image: np.ndarray) -> Face:
+            return Face("found", Box(0, 0, 12)) if image.shape[0] % 2 else Face("none")
+
+    (tmp_path / "yunet.onnx").touch()
+    monkeypatch.setattr("maskcls.evaluation.job.FaceFinder", Finder)
+    faces = ("faces.mode=auto", f"faces.model={tmp_path}/yunet.onnx")
+    found = evaluated(tmp_path, f"ckpt={trained}", *faces) / "test"
+    whole = evaluated(tmp_path, f"ckpt={trained}") / "test"
+    rows, plain = read_table(found / "predictions.csv"), read_table(whole / "predictions.csv")
+    assert [row["path"] for row in rows] == [row["path"] for row in plain]
+    for row, other in zip(rows, plain, strict=True):
+        assert (row["probability_WithMask"] == other["probability_WithMask"]) == (row["face"] == "none")
+    count = sum(row["face"] == "found" for row in rows)
+    assert 0 < count < 12
+    assert f"faces found in {count} of 12 pictures; {12 - count} without one are classified whole" in caplog.text
+    slices = json.loads((found / "metrics.json").read_text())["slices"]
+    assert (slices["face_found"]["images"], slices["no_face_found"]["images"]) == (count, 12 - count)
+    assert "face" not in plain[0]

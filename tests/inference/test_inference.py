@@ -10,7 +10,8 @@ import pytest
 import torch
 from configuration import config_of, small, start_run
 
-from maskcls.data.decode import decode_image
+from maskcls.data.decode import Box, decode_image
+from maskcls.data.faces import Face
 from maskcls.errors import UserError
 from maskcls.inference.classifier import Classifier
 from maskcls.inference.job import predict
@@ -90,3 +91,26 @@ def test_a_name_that_is_not_utf8_is_written_with_escapes(trained: Path, dataset:
     (folder / os.fsdecode(b"\xb0\xa1.png")).write_bytes((dataset / "Test/WithMask/0.png").read_bytes())
     rows, _ = predicted(tmp_path, f"ckpt={trained}", f"source={folder}")
     assert Path(rows[0]["path"]).name == "\\udcb0\\udca1.png"
+
+
+def test_faces_are_cut_out_before_a_prediction(
+    trained: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Finder:
+        def __init__(self, model: Path, cuts_crops: bool) -> None:
+            assert cuts_crops
+
+        def find(self, image: np.ndarray) -> Face:
+            return Face("found", Box(2, 3, 14)) if image.shape[0] % 2 else Face("none")
+
+    (tmp_path / "yunet.onnx").touch()
+    monkeypatch.setattr("maskcls.inference.job.FaceFinder", Finder)
+    settings = (f"ckpt={trained}", f"source={dataset}/Test/WithMask", "faces.mode=yunet")
+    rows, _ = predicted(tmp_path, *settings, f"faces.model={tmp_path}/yunet.onnx")
+    assert {row["face"] for row in rows} == {"found", "none"}
+    classifier = Classifier(trained, "cpu")
+    for row in rows:
+        image = decode_image(Path(row["path"]))
+        seen = image[3:17, 2:16] if image.shape[0] % 2 else image
+        expected = classifier.probabilities([np.ascontiguousarray(seen)])[0]
+        assert float(row["probability_WithMask"]) == pytest.approx(expected[0], abs=1e-6)

@@ -276,7 +276,7 @@ def breaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = write_dataset(tmp_path / "set", {"train": 8, "val": 4})
     victim = root / "train" / "WithMask" / "3.png"
 
-    def read(path: Path, size: int, through: int | None = None) -> np.ndarray:
+    def read(path: Path, size: int, *preparation: object) -> np.ndarray:
         image = read_image(path, size)
         if path == victim:
             victim.write_bytes(b"")
