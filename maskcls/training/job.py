@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from maskcls.models import build_model
 from maskcls.models.checkpoint import load_checkpoint, restore_model, save_checkpoint
 from maskcls.models.cpu import prepare_cpu
 from maskcls.models.precision import Precision, choose_device, choose_precision
+from maskcls.reporting.model_card import write_model_card
 from maskcls.run import Run
 from maskcls.training.fit import Trainer, average_weights, fit, train_one_epoch
 from maskcls.training.optim import build_optimizer, build_schedule
@@ -121,7 +123,8 @@ def train(config: TrainConfig, run: Run) -> float:
         log.info("stopped early: %d epochs without a better validation accuracy", patience)
 
     with run.phase("test"):
-        _test(config, data, run, device, precision)
+        tested = _test(config, data, run, device, precision)
+    write_model_card(run.directory, run.record, tested.get("best") or tested.get("last"))
     if config.plots:
         with run.phase("plots"):
             _plot(data, rows, run.directory / "plots", f"{config.model.name}, {config.optim.name}")
@@ -270,11 +273,14 @@ def _calibrate(config: TrainConfig, data: Data, logits: Tensor) -> Calibration:
     return calibrate(log_softmax(logits).numpy(), labels, positive, config.evaluation.threshold)
 
 
-def _test(config: TrainConfig, data: Data, run: Run, device: torch.device, precision: Precision) -> None:
-    """Use the test split, once, with the checkpoints that the configuration names."""
+def _test(
+    config: TrainConfig, data: Data, run: Run, device: torch.device, precision: Precision
+) -> dict[str, dict[str, Any]]:
+    """Use the test split, once, with the checkpoints that the configuration names; return each one's figures."""
     if "test" not in data.splits or config.test == "none":
         log.info("not tested: %s", "test=none" if "test" in data.splits else f"{data.index.root} has no test split")
-        return
+        return {}
+    tested = {}
     run.record["test"] = {}
     files = data.index.splits["test"]
     trained_on = data.photographs and {data.photographs[path].group for path in data.index.splits["train"].paths}
@@ -312,6 +318,8 @@ def _test(config: TrainConfig, data: Data, run: Run, device: torch.device, preci
         report_slices("test" if name == "best" else f"test, {name} checkpoint", metrics)
         keys = ("epoch", "accuracy", "accuracy_interval_95", "correct", "images", "loss")
         run.record["test"][name] = {key: metrics[key] for key in keys}
+        tested[name] = metrics
+    return tested
 
 
 def _save(

@@ -65,6 +65,7 @@ def test_a_run_directory_holds_all_that_the_run_made(dataset: Path, tmp_path: Pa
         "evaluation/test_last/predictions_equalised.csv",
         "evaluation/test_last/reliability.png",
         "metrics.csv",
+        "model_card.md",
         "plots/class_distribution.png",
         "plots/curves.png",
         "plots/samples.png",
