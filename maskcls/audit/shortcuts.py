@@ -58,7 +58,7 @@ def measure_shortcuts(
         "width, height and bytes of the file": _numbers(facts),
         "the spectrum": inspection.spectra[readable],
         "the mean colour": np.array([fact.mean for fact in facts]),
-        "the border, the middle removed": inspection.borders[readable],
+        "the border (the middle left out)": inspection.borders[readable],
     }
     found = [_cross_validate(name, values, labels, photographs, seed) for name, values in evidence.items()]
     return sorted(found, key=lambda shortcut: -shortcut.accuracy)
