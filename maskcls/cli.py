@@ -35,11 +35,11 @@ from maskcls.command_line import (
     quote,
     read_arguments,
 )
-from maskcls.config import AuditConfig, EvalConfig, PredictConfig, TrainConfig, parse
+from maskcls.config import AuditConfig, CompareConfig, EvalConfig, PredictConfig, TrainConfig, parse
 from maskcls.data.index import find_images
 from maskcls.data.sources import require_dataset
 from maskcls.errors import MachineError, MaskclsError, UserError
-from maskcls.run import MACHINE_ERRORS, Run, claim_directory, find_checkpoint, read_run
+from maskcls.run import MACHINE_ERRORS, Run, claim_directory, find_checkpoint, read_run, require_runs
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,8 @@ def require_files(config: Any) -> None:
             require_dataset(config.data)
         if isinstance(config, EvalConfig | PredictConfig):
             find_checkpoint(config.ckpt)
+        if isinstance(config, CompareConfig):
+            require_runs(config.runs)
         if isinstance(config, PredictConfig):
             find_images(config.source)
         if isinstance(config, EvalConfig | AuditConfig) and config.data.root and not config.data.root.is_dir():

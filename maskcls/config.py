@@ -345,8 +345,6 @@ def parse(command: str, values: Mapping[str, Any]) -> Any:
     config = _convert(values, SCHEMAS[command], "")
     if isinstance(config, TrainConfig):
         _check_contradictions(config)
-    if isinstance(config, CompareConfig):
-        _check_runs(config)
     return config
 
 
@@ -495,11 +493,6 @@ def _as_number(value: Any, kind: type) -> float | int | None:
 
 def _shown(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _check_runs(config: CompareConfig) -> None:
-    if len(config.runs) < 2:
-        raise UserError("runs: expected two run directories or more, as in runs=[A,B]")
 
 
 def _check_contradictions(config: TrainConfig) -> None:

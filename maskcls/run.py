@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -98,6 +98,19 @@ def find_checkpoint(path: Path) -> Path:
     if not path.is_file():
         raise UserError(f"ckpt={path}: no such file; a run writes RUN/checkpoints/best.pt and last.pt")
     return path
+
+
+def require_runs(directories: Sequence[Path]) -> None:
+    """Check that there are runs to compare.
+
+    Raises:
+        UserError: for fewer than two directories, or one that holds no run.
+    """
+    if len(directories) < 2:
+        raise UserError("runs: expected two run directories or more, as in runs=[A,B]")
+    for directory in directories:
+        if not (directory / "run.json").is_file():
+            raise UserError(f"runs: {directory} is no run directory: it has no run.json")
 
 
 @dataclass

@@ -221,9 +221,9 @@ def test_a_wrong_training_is_refused_in_one_line(command: Command, typed: str, m
         ),
         (
             "eval",
-            "ckpt=a.pt model=mycnn",
-            "model=mycnn: no key or group 'model' in maskcls-eval; it has ckpt, split, data, device, threads, "
-            "precision, plots",
+            "ckpt=a.pt epochs=3",
+            "epochs=3: no key or group 'epochs' in maskcls-eval; it has ckpt, split, data, faces, evaluation, device, "
+            "threads, precision, plots",
         ),
         (
             "eval",
@@ -696,6 +696,7 @@ def test_each_console_command_runs_its_job(
     typed = {"train": [SYNTHETIC], "eval": [f"ckpt={tmp_path}/best.pt"]}
     typed["predict"] = [*typed["eval"], f"source={tmp_path}/1.png"]
     typed["audit"] = [f"data.root={tmp_path}"]
+    (tmp_path / "run.json").touch()
     typed["compare"] = [f"runs=[{tmp_path},{tmp_path}]"]
     monkeypatch.setattr(sys, "argv", [f"maskcls-{name}", *typed[name]])
     assert entry() == 0

@@ -707,8 +707,3 @@ def test_another_threshold_is_refused(value: Any) -> None:
 def test_a_threshold_needs_a_positive_class() -> None:
     message = refusal("train", values(evaluation__threshold="youden", data__positive_class=None))
     assert message.startswith("evaluation.threshold=youden contradicts data.positive_class=null")
-
-
-@pytest.mark.parametrize("runs", [[], ["/runs/a"], "/runs/a"])
-def test_a_comparison_needs_two_runs(runs: Any) -> None:
-    assert refusal("compare", values("compare", runs=runs)).startswith("runs: expected two run directories or more")

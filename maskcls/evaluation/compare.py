@@ -83,8 +83,6 @@ def _common_split(directories: Sequence[Path]) -> str:
 
 
 def _splits(directory: Path) -> set[str]:
-    if not (directory / "run.json").is_file():
-        raise UserError(f"runs: {directory} is no run directory: it has no run.json")
     return {path.parent.name for path in directory.glob("evaluation/*/predictions.csv")}
 
 

@@ -145,3 +145,11 @@ def test_what_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     assert run_compare(tmp_path, a, a)[0] == 2
     assert "its evaluation cannot be read" in capsys.readouterr().err
     assert read_table(a / "evaluation" / "test" / "predictions.csv") == [{"path": "x"}]
+
+
+def test_one_run_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = write_run(tmp_path / "a", [1])
+    assert run_compare(tmp_path, a)[0] == 2
+    assert cli.main("compare", [f"runs={a}"]) == 2
+    expected = "maskcls-compare: runs: expected two run directories or more, as in runs=[A,B]\n"
+    assert capsys.readouterr().err == expected * 2
