@@ -15,6 +15,9 @@ from maskcls.audit.geometry import Match, match
 
 # descriptors that two images must have in common to be compared
 MIN_VOTES = 4
+# of an image, the others with most descriptors in common that it is compared with, as it is and mirrored: faces are
+# alike, so that without a bound the pairs would grow with the square of the number of images
+MAX_CANDIDATES = 10
 # images whose descriptors are looked up at a time
 IMAGES_AT_A_TIME = 200
 
@@ -122,10 +125,24 @@ def _candidates(images: Sequence[int], store: FeatureStore) -> list[tuple[int, i
             descriptors = mirrored(store.descriptors[part]) if mirror else store.descriptors[part]
             askers, others, counted = index.votes(descriptors, owners[part])
             is_kept = (counted >= MIN_VOTES) & is_chosen[askers] & is_chosen[others]
+            is_kept[is_kept] = _most(askers[is_kept], counted[is_kept], MAX_CANDIDATES)
             for asker, other, count in zip(askers[is_kept], others[is_kept], counted[is_kept], strict=True):
                 pair = (int(min(asker, other)), int(max(asker, other)), mirror)
                 votes[pair] = max(votes[pair], int(count))
     return sorted(votes, key=lambda pair: (-votes[pair], pair))
+
+
+def _most(askers: np.ndarray, counted: np.ndarray, limit: int) -> np.ndarray:
+    """Which entries are among the ``limit`` highest counts of their asker; of equals, the first."""
+    order = np.lexsort((-counted, askers))
+    ordered = askers[order]
+    is_first = np.ones(len(ordered), dtype=bool)
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    starts = np.flatnonzero(is_first)
+    rank = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.append(starts, len(ordered))))
+    kept = np.zeros(len(ordered), dtype=bool)
+    kept[order[rank < limit]] = True
+    return kept
 
 
 @dataclass(frozen=True)

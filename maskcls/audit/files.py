@@ -163,7 +163,7 @@ def _format_and_mode(content: bytes) -> tuple[str, str]:
     try:
         with Image.open(io.BytesIO(content)) as header:  # reads no pixels
             return ("JPEG" if header.format == "MPO" else header.format or "unknown"), header.mode
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
         return "unknown", ""
 
 

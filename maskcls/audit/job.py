@@ -157,5 +157,9 @@ def normalization(facts: Sequence[FileFacts]) -> dict[str, list[float]]:
     mean = np.mean([fact.mean for fact in readable], axis=0)
     square = np.mean([fact.square for fact in readable], axis=0)
     own = np.mean([fact.deviation for fact in readable], axis=0)
-    values = {"mean": mean, "std_of_all_pixels": np.sqrt(square - mean**2), "mean_of_each_images_std": own}
+    values = {
+        "mean": mean,
+        "std_of_all_pixels": np.sqrt(np.maximum(square - mean**2, 0)),
+        "mean_of_each_images_std": own,
+    }
     return {name: value.round(6).tolist() for name, value in values.items()}

@@ -58,6 +58,9 @@ def read_groups(path: Path, index: Index) -> Photographs:
         raise UserError(
             f"data.groups={path}: expected a table with the columns path and group, as maskcls-audit writes"
         )
+    unnamed = [row["path"] for row in rows if not row["group"]]
+    if unnamed:
+        raise UserError(f"data.groups={path}: {len(unnamed)} files have no group, such as {unnamed[0]}")
     known = {
         row["path"]: Photograph(row["group"], {"true": True, "false": False}.get((row.get("original") or "").lower()))
         for row in rows
@@ -126,6 +129,10 @@ def split_by_photograph(
     Raises:
         UserError: where a class has too few photographs.
     """
+    if len(index.classes) < 2:
+        raise UserError(
+            f"{index.root}: expected at least two class folders with images, found {index.classes[0]} alone"
+        )
     files = index.all_images()
     label_of_group: dict[str, int] = {}
     for path, label in zip(files.paths, files.labels, strict=True):

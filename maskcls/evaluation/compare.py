@@ -28,12 +28,14 @@ class Evaluated:
     Attributes:
         name: of its directory.
         settings: its configuration without the seed; equal for runs that are pooled.
+        labels: names of the true classes, by path.
         correct: bool, by path.
         photographs: by path; the path itself where it is not known which photograph a file shows.
     """
 
     name: str
     settings: Mapping[str, Any]
+    labels: Mapping[str, str]
     correct: Mapping[str, bool]
     photographs: Mapping[str, str]
 
@@ -62,6 +64,8 @@ def compare(config: CompareConfig, run: Run) -> None:
         log.info("%s", _run_line(row))
     for row in content["comparisons"]:
         log.info("%s", _comparison_line(row))
+    if len(pools) == 1:
+        log.info("these runs differ in nothing but their seed: they are pooled, and there is nothing to compare")
     log.info("everything is in %s", run.directory)
 
 
@@ -100,11 +104,12 @@ def read_evaluated(directory: Path, split: str) -> Evaluated:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         settings = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
+        labels = {row["path"]: row["label"] for row in rows}
         correct = {row["path"]: row["label"] == row["prediction"] for row in rows}
         photographs = {row["path"]: row.get("photograph") or row["path"] for row in rows}
     except (OSError, UnicodeDecodeError, csv.Error, yaml.YAMLError, KeyError) as error:
         raise UserError(f"runs: {directory}: its evaluation cannot be read: {error}") from None
-    return Evaluated(directory.name, _without_seed(settings), correct, photographs)
+    return Evaluated(directory.name, _without_seed(settings), labels, correct, photographs)
 
 
 def _without_seed(settings: Any) -> dict[str, Any]:
@@ -124,6 +129,12 @@ def same_files(evaluated: Sequence[Evaluated]) -> list[str]:
     if not first.correct:
         raise UserError(f"runs: the evaluation of {first.name} holds no file")
     for other in evaluated[1:]:
+        relabelled = [path for path, label in first.labels.items() if other.labels.get(path, label) != label]
+        if relabelled:
+            raise UserError(
+                f"runs: {first.name} and {other.name} were not evaluated on the same files: {len(relabelled)} are of "
+                f"another class, such as {relabelled[0]}"
+            )
         different = first.correct.keys() ^ other.correct.keys()
         if different:
             raise UserError(
@@ -173,8 +184,9 @@ def compare_pools(
     """How far two pools differ, and whether that is within noise.
 
     Of one run each, McNemar's exact test (McNemar 1947, https://doi.org/10.1007/BF02295996) tells how likely such a
-    difference is between equals; where files share photographs, and for pools of several runs, the bootstrap's
-    interval of the paired difference decides.
+    difference is between equals; where files share photographs, the bootstrap's interval of the paired difference must
+    leave out zero, too. For pools of several runs that interval decides, for these runs: their number is small, and
+    what other seeds would give is in their standard deviations.
     """
     a, b = rights(first, paths), rights(second, paths)
     photographs = np.array([first[0].photographs[path] for path in paths], dtype=object)
@@ -192,8 +204,8 @@ def compare_pools(
         only_first, only_second = int((a[0] & ~b[0]).sum()), int((b[0] & ~a[0]).sum())
         p = mcnemar(only_first, only_second)
         result |= {"right_in_first_alone": only_first, "right_in_second_alone": only_second, "mcnemar_p": p}
-        if are_independent:
-            is_beyond = p < SIGNIFICANCE
+        # copies can only make a difference less certain: the interval must agree with the test, not replace it
+        is_beyond = p < SIGNIFICANCE and (is_beyond or are_independent)
     return result | {"beyond_noise": bool(is_beyond)}
 
 

@@ -41,5 +41,5 @@ def _longer_side(path: Path) -> int:
     try:
         with Image.open(path) as header:  # reads no pixels
             return max(header.size)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
         return 0

@@ -69,8 +69,17 @@ def evaluate(config: EvalConfig, run: Run) -> float:
         images = opened()[split]
     if config.data.root is None and not is_own:
         log.warning("the data in %s is not what this checkpoint was trained with: files differ", index.root)
+    if config.data.root is not None and not is_own and config.data.root == trained_with.root:
+        log.warning(
+            "%s is where this checkpoint was trained, with other files or splits: some may be known to it", index.root
+        )
     calibration = Calibration(content.get("temperature", 1.0), content.get("threshold", 0.5))
     if config.evaluation.threshold is not None:
+        if content["positive_class"] is None:
+            raise UserError(
+                f"evaluation.threshold={config.evaluation.threshold:g}: this checkpoint has no positive class, "
+                "whose probability it would be"
+            )
         calibration = dataclasses.replace(calibration, threshold=config.evaluation.threshold)
     measurement = Measurement(
         model,

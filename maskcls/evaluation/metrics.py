@@ -37,8 +37,12 @@ def bootstrapped_interval(values: np.ndarray, photographs: np.ndarray, seed: int
     """
     _, cluster = np.unique(photographs, return_inverse=True)
     sums, counts = np.bincount(cluster, values), np.bincount(cluster)
-    drawn = np.random.default_rng(seed).integers(len(counts), size=(RESAMPLES, len(counts)))
-    low, high = np.percentile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [2.5, 97.5])
+    generator = np.random.default_rng(seed)
+    means = np.empty(RESAMPLES)
+    for sample in range(RESAMPLES):  # one at a time: memory need not grow with the number of images
+        drawn = generator.integers(len(counts), size=len(counts))
+        means[sample] = sums[drawn].sum() / counts[drawn].sum()
+    low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 

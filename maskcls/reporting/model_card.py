@@ -1,6 +1,7 @@
 """``model_card.md``: what a trained model is, what its figures are, and what they are worth (Mitchell et al. 2019,
 https://arxiv.org/abs/1810.03993)."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def write_model_card(directory: Path, record: Mapping[str, Any], metrics: Mappin
 
 
 def _heading(record: Mapping[str, Any]) -> str:
-    command = " ".join([record["command"], *record["overrides"]])
+    command = shlex.join([record["command"], *record["overrides"]])
     return (
         f"# {record['model']}, {record['optimizer']}\n\n"
         f"Trained by maskcls {record['versions']['maskcls']} on {record['started']}, seed {record['seed']}, "
@@ -64,7 +65,8 @@ def _figures(record: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> st
         return "\n".join([*lines, "", "Not tested."])
     lines += [
         "",
-        f"Test, touched once: accuracy {_percent(metrics['accuracy'])}, {_interval(metrics)}.",
+        f"Test, the checkpoint of epoch {metrics['epoch']}: accuracy {_percent(metrics['accuracy'])}, "
+        f"{_interval(metrics)}.",
         "",
         "| test images | | accuracy | 95 % interval |",
         "| --- | --- | --- | --- |",

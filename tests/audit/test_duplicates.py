@@ -17,6 +17,7 @@ from maskcls.audit.duplicates import (
     TRANSFORMED,
     Groups,
     Link,
+    _most,
     find_links,
     group,
 )
@@ -119,3 +120,11 @@ def test_files_without_links_are_groups_of_their_own() -> None:
 def test_nothing_to_compare_gives_no_links(tmp_path: Path) -> None:
     write_image(tmp_path / "black.png", np.zeros((9, 9, 3), dtype=np.uint8))
     assert links_of(tmp_path, ["black.png"], tmp_path / "scratch") == []
+
+
+def test_each_image_keeps_the_candidates_with_most_in_common() -> None:
+    askers = np.array([3, 1, 1, 3, 1, 2, 1])
+    counted = np.array([5, 9, 4, 7, 9, 4, 8])
+    assert _most(askers, counted, 2).tolist() == [True, True, False, True, True, True, False]
+    assert _most(askers, counted, 9).all()
+    assert _most(askers[:0], counted[:0], 2).tolist() == []

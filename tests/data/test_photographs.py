@@ -135,6 +135,7 @@ def test_names_that_are_no_text_are_found_in_a_table(tmp_path: Path) -> None:
         ("file,group\na/1.png,g1\n", "expected a table with the columns path and group"),
         ("path,group\nb/1.png,g1\n", "2 of 2 files of /nowhere are not in it, such as a/1.png"),
         ("path,group\na/1.png,g1\n", "1 of 2 files of /nowhere are not in it, such as a/2.png"),
+        ("path,group\na/1.png,g1\na/2.png,\n", "1 files have no group, such as a/2.png"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(text: str, message: str, tmp_path: Path) -> None:
@@ -205,3 +206,9 @@ def test_files_of_the_public_data_set_are_known_by_content(tmp_path: Path, monke
     assert known is not None
     assert [photograph.group for photograph in known.values()] == ["g0", "g0", "g1", "g1", "g2", "g2"]
     assert not any(photograph.is_original for photograph in known.values())
+
+
+def test_one_class_alone_is_not_split() -> None:
+    index = Index(Path("/nowhere"), ("A",), {"all": Split(("a/1", "a/2"), (0, 0))})
+    with pytest.raises(UserError, match="expected at least two class folders with images, found A alone"):
+        split_by_photograph(index, {path: Photograph(path) for path in ("a/1", "a/2")}, 0.1, 0.1, seed=0)

@@ -40,7 +40,10 @@ def run_compare(tmp_path: Path, *runs: Path, overrides: tuple[str, ...] = ()) ->
 def evaluated(correct: list[int], name: str = "a", photographs: list[str] | None = None) -> Evaluated:
     paths = [str(i) for i in range(len(correct))]
     shown = photographs or paths
-    return Evaluated(name, {}, dict(zip(paths, map(bool, correct), strict=True)), dict(zip(paths, shown, strict=True)))
+    labels = dict.fromkeys(paths, "A")
+    return Evaluated(
+        name, {}, labels, dict(zip(paths, map(bool, correct), strict=True)), dict(zip(paths, shown, strict=True))
+    )
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 0), (5, 5), (10, 2), (0, 6), (30, 12)])
@@ -109,7 +112,9 @@ def test_runs_that_differ_in_their_seed_are_pooled(tmp_path: Path) -> None:
 
 
 def test_a_pool_keeps_the_order_of_its_runs() -> None:
-    runs = [Evaluated(name, {"lr": lr}, {"p": True}, {"p": "p"}) for name, lr in (("a", 1), ("b", 2), ("c", 1))]
+    runs = [
+        Evaluated(name, {"lr": lr}, {"p": "A"}, {"p": True}, {"p": "p"}) for name, lr in (("a", 1), ("b", 2), ("c", 1))
+    ]
     assert [[run.name for run in members] for members in pool(runs)] == [["a", "c"], ["b"]]
     assert summarize([runs[0]], ["p"], 0)["accuracy_interval_95"][1] == 1
 
@@ -153,3 +158,21 @@ def test_one_run_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert cli.main("compare", [f"runs={a}"]) == 2
     expected = "maskcls-compare: runs: expected two run directories or more, as in runs=[A,B]\n"
     assert capsys.readouterr().err == expected * 2
+
+
+def test_runs_on_other_labels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = write_run(tmp_path / "a", [1, 1]), write_run(tmp_path / "b", [1, 1])
+    table = b / "evaluation" / "test" / "predictions.csv"
+    table.write_text(table.read_text().replace("1.png,A,A", "1.png,B,B"))
+    assert run_compare(tmp_path, a, b)[0] == 2
+    assert "not evaluated on the same files: 1 are of another class, such as 1.png" in capsys.readouterr().err
+
+
+def test_few_different_answers_are_within_noise_whether_files_share_photographs_or_not() -> None:
+    a, b = [1] * 1000, [0] * 4 + [1] * 996
+    for photographs in (None, [*(str(i) for i in range(999)), "998"]):
+        row = compare_pools(
+            [evaluated(a, "a", photographs)], [evaluated(b, "b", photographs)], [str(i) for i in range(1000)], 0
+        )
+        assert row["mcnemar_p"] == pytest.approx(0.125)
+        assert row["beyond_noise"] is False

@@ -183,3 +183,10 @@ def test_faces_are_cut_out_and_pictures_without_one_count(
     slices = json.loads((found / "metrics.json").read_text())["slices"]
     assert (slices["face_found"]["images"], slices["no_face_found"]["images"]) == (count, 12 - count)
     assert "face" not in plain[0]
+
+
+def test_a_threshold_without_a_positive_class_is_refused(dataset: Path, tmp_path: Path) -> None:
+    config = small(dataset, "epochs=1")
+    train(config, start_run(tmp_path / "run", config))
+    with pytest.raises(UserError, match=r"evaluation.threshold=0\.9: this checkpoint has no positive class"):
+        evaluated(tmp_path, f"ckpt={tmp_path / 'run'}", "evaluation.threshold=0.9")

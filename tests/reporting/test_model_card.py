@@ -41,7 +41,7 @@ def metrics() -> dict[str, Any]:
     facts = {"photograph": np.array(list("aabcdefg"), dtype=object), "original": np.array([1] * 4 + [0] * 4)}
     names = [str(number) for number in range(8)]
     predictions = Predictions.from_logits(names, CLASSES, [0] * 4 + [1] * 4, logits, facts=facts)
-    about = {"temperature": 1.5, "threshold": 0.5}
+    about = {"epoch": 3, "temperature": 1.5, "threshold": 0.5}
     return about | classification_metrics(predictions, CLASSES[0]) | {"slices": slices(predictions)}
 
 
@@ -57,7 +57,7 @@ def test_it_says_what_was_trained_and_measured(tmp_path: Path) -> None:
     assert "`/faces`, split as_shipped, fingerprint `abc`" in text
     assert "| test | With\\|Mask | 4 | 0 |" in text
     assert "epoch 3, by which it was chosen: 87.50 %" in text
-    assert "accuracy 87.50 %, 95 % interval 52.91 to 97.76 (" in text
+    assert "Test, the checkpoint of epoch 3: accuracy 87.50 %, 95 % interval 52.91 to 97.76 (" in text
     assert "by photographs, of which there are 7)" in text
     assert "| originals | 4 | 100.00 % | 51.01 to 100.00 |" in text
     assert "| &lt;b> | 4 | 100.00 % | 75.00 % | 30.06 to 95.44 |" in text
