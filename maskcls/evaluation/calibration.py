@@ -1,7 +1,9 @@
 """What is fitted on validation and applied to test: the probabilities' temperature and the operating threshold."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +22,11 @@ class Calibration:
 
     temperature: float = 1.0
     threshold: float = 0.5
+
+    @classmethod
+    def of(cls, checkpoint: Mapping[str, Any]) -> "Calibration":
+        """What a checkpoint holds; one of an earlier maskcls holds none."""
+        return cls(checkpoint.get("temperature", cls.temperature), checkpoint.get("threshold", cls.threshold))
 
 
 UNCALIBRATED = Calibration()

@@ -73,7 +73,7 @@ def evaluate(config: EvalConfig, run: Run) -> float:
         log.warning(
             "%s is where this checkpoint was trained, with other files or splits: some may be known to it", index.root
         )
-    calibration = Calibration(content.get("temperature", 1.0), content.get("threshold", 0.5))
+    calibration = Calibration.of(content)
     if config.evaluation.threshold is not None:
         if content["positive_class"] is None:
             raise UserError(

@@ -37,7 +37,7 @@ class Classifier:
         self.model, self.normalize = restore_model(content, path, self.device)
         self.precision, _ = choose_precision(precision or content["precision"], self.device)
         self.classes: tuple[str, ...] = tuple(content["classes"])
-        self.calibration = Calibration(content.get("temperature", 1.0), content.get("threshold", 0.5))
+        self.calibration = Calibration.of(content)
         positive = content.get("positive_class")
         self.positive = None if positive is None else self.classes.index(positive)
         self.input_size: int = content["input_size"]

@@ -300,7 +300,7 @@ def _test(
             config.data.eval_batch_size,
             data.index.classes,
             config.data.positive_class,
-            Calibration(content["temperature"], content["threshold"]),
+            Calibration.of(content),
         )
         predictions = measurement.answers(files, data.splits["test"].images, facts)
         equalised = None if low is None else measurement.answers(files, low, facts)
