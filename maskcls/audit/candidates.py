@@ -17,6 +17,8 @@ COMPONENTS = 16
 PROBES = 2
 # principal components that signatures are made of
 SIGNATURE_COMPONENTS = 64
+# descriptors of one word that are looked at, the first: a watermark's word is in every image
+MAX_PER_WORD = 400
 # of the 64 bits of two signatures, how many may differ at most
 MAX_DISTANCE = 12
 # descriptors that the components and the codebooks are drawn from
@@ -30,14 +32,15 @@ class DescriptorIndex:
 
     Args:
         descriptors: uint8 [descriptors, 128]; read in order, a part at a time.
-        owners: int64 [descriptors], the image that each is of.
+        owners: int64 [descriptors], the image that each is of; -1 leaves it out.
         seed: of the codebooks, which are drawn from the descriptors, and of the signatures.
     """
 
     def __init__(self, descriptors: np.ndarray, owners: np.ndarray, seed: int = 0) -> None:
         generator = np.random.default_rng(seed)
-        count = len(descriptors)
-        drawn = np.sort(generator.choice(count, size=min(count, SAMPLE), replace=False))
+        indexed = np.flatnonzero(owners >= 0)
+        count = len(indexed)
+        drawn = np.sort(generator.choice(indexed, size=min(count, SAMPLE), replace=False))
         sample = torch.from_numpy(descriptors[drawn].astype(np.float32))
         self.mean = sample.mean(dim=0)
         variances, directions = torch.linalg.eigh((sample - self.mean).T @ (sample - self.mean) / len(sample))
@@ -58,10 +61,10 @@ class DescriptorIndex:
         cells, signatures = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.uint64)
         for start in range(0, count, CHUNK):
             part = slice(start, start + CHUNK)
-            found, signatures[part] = self._encode(descriptors[part], probes=1)
+            found, signatures[part] = self._encode(descriptors[indexed[part]], probes=1)
             cells[part] = found[:, 0]
         order = np.argsort(cells, kind="stable")
-        self.signatures, self.owners = signatures[order], owners[order]
+        self.signatures, self.owners = signatures[order], owners[indexed][order]
         self.starts = np.concatenate([[0], np.cumsum(np.bincount(cells, minlength=words * words))])
 
     def _encode(self, descriptors: np.ndarray, probes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +91,8 @@ class DescriptorIndex:
             descriptors have a similar one in it.
         """
         cells, signatures = self._encode(descriptors, PROBES)
-        starts, sizes = self.starts[cells].ravel(), (self.starts[cells + 1] - self.starts[cells]).ravel()
+        starts = self.starts[cells].ravel()
+        sizes = np.minimum(self.starts[cells + 1].ravel() - starts, MAX_PER_WORD)
         # the positions of all entries of all cells, one cell after the other
         rows = np.repeat(np.arange(sizes.size) // cells.shape[1], sizes)
         positions = np.arange(sizes.sum()) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)

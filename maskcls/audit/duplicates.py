@@ -1,6 +1,5 @@
 """Which files of a data set show one photograph, told from their pixels; names and folders are never looked at."""
 
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -51,11 +50,11 @@ class Link:
 def find_links(facts: Sequence[FileFacts], store: FeatureStore) -> list[Link]:
     """Link the files that show one photograph, enough of them that each group hangs together.
 
-    Files that cannot be read, or are of a single colour, are left out.
+    Files that cannot be read are left out; those of a single colour are linked only to identical files.
     """
-    usable = [i for i, fact in enumerate(facts) if fact.fault is None and not fact.is_constant]
-    links = _identical(usable, lambda i: facts[i].digest, IDENTICAL_FILE)
-    kept = _without_copies(usable, links)
+    readable = [i for i, fact in enumerate(facts) if fact.fault is None]
+    links = _identical(readable, lambda i: facts[i].digest, IDENTICAL_FILE)
+    kept = [i for i in _without_copies(readable, links) if not facts[i].is_constant]
     links += (same := _identical(kept, lambda i: facts[i].pixel_digest, IDENTICAL_PIXELS))
     kept = _without_copies(kept, same)
     return links + _similar(kept, facts, store)
@@ -81,9 +80,10 @@ def _similar(images: Sequence[int], facts: Sequence[FileFacts], store: FeatureSt
     """Links between images with similar local features, where these agree on how one lies on the other."""
     duplicates = DisjointSet(images)
     links = []
-    for first, second, mirror in tqdm(
+    for first, second, is_mirrored in tqdm(
         _candidates(images, store), desc="compare", unit=" pairs", leave=False, disable=None
     ):
+        first, second, mirror = int(first), int(second), bool(is_mirrored)
         if duplicates.connected(first, second):
             continue
         found = match(
@@ -106,30 +106,38 @@ def _evidence(found: Match, first: FileFacts, second: FileFacts) -> str:
     return REENCODED if (first.width, first.height) == (second.width, second.height) else RESIZED
 
 
-def _candidates(images: Sequence[int], store: FeatureStore) -> list[tuple[int, int, bool]]:
-    """Pairs of images with descriptors in common, most first, and whether it is those of the mirror image."""
-    chosen = np.array(images, dtype=np.int64)
-    counts = np.diff(store.starts)
-    owners = np.repeat(np.arange(len(store)), counts)
-    if not len(owners):
-        return []
+def _candidates(images: Sequence[int], store: FeatureStore) -> np.ndarray:
+    """Pairs of images with descriptors in common, most first, and whether it is those of the mirror image.
+
+    Returns:
+        int32 [pairs, 3], rows of first image, second image, mirror; first below second.
+    """
+    owners = np.full(store.starts[-1], -1)
+    for image in images:
+        owners[store.starts[image] : store.starts[image + 1]] = image
+    if not (owners >= 0).any():
+        return np.empty((0, 3), dtype=np.int32)
     index = DescriptorIndex(store.descriptors, owners)
-    is_chosen = np.zeros(len(store), dtype=bool)
-    is_chosen[chosen] = True
-    votes: dict[tuple[int, int, bool], int] = defaultdict(int)
-    starts = range(0, len(store), IMAGES_AT_A_TIME)
-    for start in tqdm(starts, desc="look up", unit=" parts", leave=False, disable=None):
-        stop = min(start + IMAGES_AT_A_TIME, len(store))
-        part = slice(store.starts[start], store.starts[stop])
+    found = []
+    for start in tqdm(
+        range(0, len(images), IMAGES_AT_A_TIME), desc="look up", unit=" parts", leave=False, disable=None
+    ):
+        part = images[start : start + IMAGES_AT_A_TIME]
+        rows = slice(store.starts[part[0]], store.starts[part[-1] + 1])
+        asking = owners[rows] >= 0
+        descriptors, askers = store.descriptors[rows][asking], owners[rows][asking]
         for mirror in (False, True):
-            descriptors = mirrored(store.descriptors[part]) if mirror else store.descriptors[part]
-            askers, others, counted = index.votes(descriptors, owners[part])
-            is_kept = (counted >= MIN_VOTES) & is_chosen[askers] & is_chosen[others]
-            is_kept[is_kept] = _most(askers[is_kept], counted[is_kept], MAX_CANDIDATES)
-            for asker, other, count in zip(askers[is_kept], others[is_kept], counted[is_kept], strict=True):
-                pair = (int(min(asker, other)), int(max(asker, other)), mirror)
-                votes[pair] = max(votes[pair], int(count))
-    return sorted(votes, key=lambda pair: (-votes[pair], pair))
+            asker, other, votes = index.votes(mirrored(descriptors) if mirror else descriptors, askers)
+            kept = votes >= MIN_VOTES
+            kept[kept] = _most(asker[kept], votes[kept], MAX_CANDIDATES)
+            pair = np.stack([np.minimum(asker, other), np.maximum(asker, other), np.full_like(asker, mirror), votes])
+            found.append(pair.T[kept].astype(np.int32))
+    pairs = np.concatenate(found)
+    pairs = pairs[np.lexsort((pairs[:, 2], pairs[:, 1], pairs[:, 0], -pairs[:, 3]))]
+    # both of a pair may have asked: the first of its rows, the one with more votes, stays
+    _, first = np.unique(pairs[:, :3], axis=0, return_index=True)
+    unique: np.ndarray = pairs[np.sort(first), :3]
+    return unique
 
 
 def _most(askers: np.ndarray, counted: np.ndarray, limit: int) -> np.ndarray:

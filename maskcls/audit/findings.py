@@ -182,18 +182,18 @@ def _copies(files: Labelled, links: Sequence[Link]) -> list[Finding]:
 
 
 def _oddities(facts: Sequence[FileFacts]) -> list[Finding]:
+    other_mode = [fact for fact in facts if fact.fault is None and fact.mode not in (USUAL_MODE, "")]
+    modes = ", ".join(f"{n} {mode}" for mode, n in Counter(fact.mode for fact in other_mode).most_common())
     odd = {
         "have an ending that is not their format's": [fact for fact in facts if fact.suffix_lies],
         "have names that are no UTF-8": [fact for fact in facts if fact.name_is_unreadable],
-        f"are not {USUAL_MODE}": [fact for fact in facts if fact.fault is None and fact.mode not in (USUAL_MODE, "")],
+        f"are not {USUAL_MODE} ({modes})": other_mode,
         "are not square, and will be squeezed": [fact for fact in facts if fact.width != fact.height],
     }
     findings = []
     for what, bad in odd.items():
         if bad:
-            modes = Counter(fact.mode for fact in bad)
-            more = f" ({', '.join(f'{n} {mode}' for mode, n in modes.most_common())})" if "not RGB" in what else ""
-            findings.append(Finding("oddity", "note", f"{len(bad)} of {len(facts)} files {what}{more}", _examples(bad)))
+            findings.append(Finding("oddity", "note", f"{len(bad)} of {len(facts)} files {what}", _examples(bad)))
     return findings
 
 

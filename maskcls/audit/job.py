@@ -155,11 +155,11 @@ def normalization(facts: Sequence[FileFacts]) -> dict[str, list[float]]:
     if not readable:
         return {}
     mean = np.mean([fact.mean for fact in readable], axis=0)
-    square = np.mean([fact.square for fact in readable], axis=0)
-    own = np.mean([fact.deviation for fact in readable], axis=0)
+    deviations = np.array([fact.deviation for fact in readable])
+    square = np.mean(deviations**2 + np.array([fact.mean for fact in readable]) ** 2, axis=0)
     values = {
         "mean": mean,
         "std_of_all_pixels": np.sqrt(np.maximum(square - mean**2, 0)),
-        "mean_of_each_images_std": own,
+        "mean_of_each_images_std": deviations.mean(axis=0),
     }
     return {name: value.round(6).tolist() for name, value in values.items()}

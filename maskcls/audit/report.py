@@ -50,7 +50,7 @@ def write_report(
         }
         side_lengths(sides, plots / "side_lengths.png", "longer side of the files, pixels")
         chosen = readable[np.sort(np.random.default_rng(0).permutation(len(readable))[:SAMPLES])]
-        images = [decode_image(root / facts[i].path) for i in chosen]
+        images = [_shrunk(decode_image(root / facts[i].path)) for i in chosen]
         sample_grid(images, files.classes[chosen].tolist(), plots / "samples.png", "some of the files")
 
     def pictures(positions: Iterable[int]) -> list[dict[str, str]]:
@@ -116,11 +116,16 @@ def _picture(path: Path) -> str:
         image = decode_image(path)
     except UnreadableImageError:
         return ""
+    shown = cv2.cvtColor(_shrunk(image), cv2.COLOR_RGB2BGR)
+    encoded = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+    return _data_url(encoded.tobytes(), "jpeg")
+
+
+def _shrunk(image: np.ndarray) -> np.ndarray:
+    """The image with its longer side `SHOWN_SIDE` pixels."""
     scale = SHOWN_SIDE / max(image.shape[:2])
     size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
-    return _data_url(encoded.tobytes(), "jpeg")
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
 
 
 def _data_url(content: bytes, kind: str) -> str:

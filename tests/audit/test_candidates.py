@@ -77,3 +77,18 @@ def test_the_words_stay_as_rare_as_there_are_more_descriptors(monkeypatch: pytes
         sizes = np.diff(index.starts)
         assert sizes.sum() == len(descriptors)
         assert sizes[sizes > 0].mean() < 3 * candidates.DESCRIPTORS_PER_WORD
+
+
+def test_an_image_that_is_left_out_is_not_found() -> None:
+    descriptors = np.tile(descriptors_of(1), (3, 1))
+    owners = np.repeat([0, -1, 2], PER_IMAGE)
+    found = votes(DescriptorIndex(descriptors, owners), descriptors[:PER_IMAGE], owners[:PER_IMAGE])
+    assert found == {(0, 2): PER_IMAGE}
+
+
+def test_of_a_word_that_all_images_have_the_first_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "MAX_PER_WORD", 5)
+    descriptors = np.repeat(descriptors_of(1)[:1], 100, axis=0)
+    owners = np.arange(100)
+    found = votes(DescriptorIndex(descriptors, owners), descriptors[50:60], owners[50:60])
+    assert set(found) == {(asker, other) for asker in range(50, 60) for other in range(5)}

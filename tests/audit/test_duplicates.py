@@ -74,6 +74,7 @@ EXPECTED = {
     ("5.png", "zoomed.png"): TRANSFORMED,
     ("6.png", "flipped.png"): TRANSFORMED,
     ("7.png", "masked.png"): EDITED,
+    ("black1.png", "black2.png"): IDENTICAL_FILE,
 }
 
 

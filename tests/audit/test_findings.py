@@ -25,7 +25,7 @@ def fact(path: str, **changes: Any) -> FileFacts:
         "width": 8,
         "height": 8,
         "mean": (0.5,) * 3,
-        "square": (0.5,) * 3,
+        "deviation": (0.1,) * 3,
     }
     return FileFacts(path, **(usual | changes))
 
@@ -102,7 +102,7 @@ def test_bad_and_odd_files_are_named() -> None:
         fact("good.png"),
         FileFacts("broken.png", 4, fault="not an image"),
         fact("cut.jpg", format="JPEG", is_truncated=True),
-        fact("black.png", mean=(0.0,) * 3, square=(0.0,) * 3),
+        fact("black.png", mean=(0.0,) * 3, deviation=(0.0,) * 3),
         fact("lies.png", format="JPEG"),
         fact("grey.png", mode="L"),
         fact("wide.png", width=16),

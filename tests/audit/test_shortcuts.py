@@ -14,7 +14,7 @@ FILES = 200
 def inspection(widths: np.ndarray, seed: int = 0) -> Inspection:
     rng = np.random.default_rng(seed)
     facts = [
-        FileFacts(f"{i}.png", 1000, width=int(w), height=int(w), mean=tuple(rng.uniform(size=3)), square=(1.0,) * 3)
+        FileFacts(f"{i}.png", 1000, width=int(w), height=int(w), mean=tuple(rng.uniform(size=3)), deviation=(1.0,) * 3)
         for i, w in enumerate(widths)
     ]
     spectra = rng.normal(size=(len(widths), BANDS)).astype(np.float32)
