@@ -2,6 +2,7 @@
 
 import csv
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,8 @@ import yaml
 
 from maskcls.config import CompareConfig
 from maskcls.errors import UserError
-from maskcls.evaluation.metrics import bootstrapped_interval, proportion_interval
-from maskcls.run import Run, write_json
+from maskcls.evaluation.metrics import accuracy_interval_by_photograph, bootstrapped_interval, proportion_interval
+from maskcls.run import Run, read_run, write_json
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +29,16 @@ class Evaluated:
     Attributes:
         name: of its directory.
         settings: its configuration without the seed; equal for runs that are pooled.
-        labels: names of the true classes, by path.
+        origin: seed, commit and versions that made it.
+        files: the true class and, where it is known, the longer side of each file, by path.
         correct: bool, by path.
-        photographs: by path; the path itself where it is not known which photograph a file shows.
+        photographs: by path; empty where it is not known which photograph a file shows.
     """
 
     name: str
     settings: Mapping[str, Any]
-    labels: Mapping[str, str]
+    origin: Mapping[str, Any]
+    files: Mapping[str, tuple[str, str]]
     correct: Mapping[str, bool]
     photographs: Mapping[str, str]
 
@@ -44,19 +47,23 @@ def compare(config: CompareConfig, run: Run) -> None:
     """Compare runs; writes ``comparison.json``.
 
     Raises:
-        UserError: where a directory is no run, or the runs were evaluated on different files.
+        UserError: where a directory is no run or given twice, or the runs were evaluated on different files.
     """
+    twice = [path for path, count in Counter(path.resolve() for path in config.runs).items() if count > 1]
+    if twice:
+        raise UserError(f"runs: {twice[0]} is given twice")
     split = config.split or _common_split(config.runs)
     evaluated = [read_evaluated(directory, split) for directory in config.runs]
     paths = same_files(evaluated)
+    photographs = photographs_of(evaluated, paths)
     pools = pool(evaluated)
     first = pools[0]
     content: dict[str, Any] = {
         "split": split,
         "files": len(paths),
-        "photographs": len(set(evaluated[0].photographs.values())),
-        "runs": [summarize(members, paths, config.seed) for members in pools],
-        "comparisons": [compare_pools(first, other, paths, config.seed) for other in pools[1:]],
+        "photographs": len(set(photographs)),
+        "runs": [summarize(members, paths, photographs, config.seed) for members in pools],
+        "comparisons": [compare_pools(first, other, paths, photographs, config.seed) for other in pools[1:]],
     }
     write_json(run.directory / "comparison.json", content)
     log.info("%s: %d files of %d photographs", split, content["files"], content["photographs"])
@@ -64,6 +71,11 @@ def compare(config: CompareConfig, run: Run) -> None:
         log.info("%s", _run_line(row))
     for row in content["comparisons"]:
         log.info("%s", _comparison_line(row))
+    for members in pools:
+        for doubt in doubts(members):
+            log.warning("%s", doubt)
+    if any(len(members) == 1 for members in pools):
+        log.info("a single run stands for itself alone: another seed may do better or worse")
     if len(pools) == 1:
         log.info("these runs differ in nothing but their seed: they are pooled, and there is nothing to compare")
     log.info("everything is in %s", run.directory)
@@ -103,19 +115,19 @@ def read_evaluated(directory: Path, split: str) -> Evaluated:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        settings = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
-        labels = {row["path"]: row["label"] for row in rows}
+        settings = dict(yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8")))
+        record = read_run(directory)
+        files = {row["path"]: (row["label"], row.get("side") or "") for row in rows}
         correct = {row["path"]: row["label"] == row["prediction"] for row in rows}
-        photographs = {row["path"]: row.get("photograph") or row["path"] for row in rows}
-    except (OSError, UnicodeDecodeError, csv.Error, yaml.YAMLError, KeyError) as error:
+        photographs = {row["path"]: row["photograph"] for row in rows if row.get("photograph")}
+    except (OSError, UnicodeDecodeError, csv.Error, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"runs: {directory}: its evaluation cannot be read: {error}") from None
-    return Evaluated(directory.name, _without_seed(settings), labels, correct, photographs)
+    origin = {"seed": settings.get("seed"), **{key: record.get(key) for key in ("git_commit", "versions")}}
+    return Evaluated(directory.name, _pooled_by(settings), origin, files, correct, photographs)
 
 
-def _without_seed(settings: Any) -> dict[str, Any]:
+def _pooled_by(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What two runs must share to be pooled; evaluations by maskcls-eval share nothing but themselves."""
-    if not isinstance(settings, dict):
-        return {}
     return {key: value for key, value in settings.items() if key not in ("seed", "device", "threads", "plots")}
 
 
@@ -129,12 +141,15 @@ def same_files(evaluated: Sequence[Evaluated]) -> list[str]:
     if not first.correct:
         raise UserError(f"runs: the evaluation of {first.name} holds no file")
     for other in evaluated[1:]:
-        relabelled = [path for path, label in first.labels.items() if other.labels.get(path, label) != label]
-        if relabelled:
-            raise UserError(
-                f"runs: {first.name} and {other.name} were not evaluated on the same files: {len(relabelled)} are of "
-                f"another class, such as {relabelled[0]}"
-            )
+        pairs = {path: (file, other.files.get(path, file)) for path, file in first.files.items()}
+        relabelled = [path for path, ((label, _), (others, _)) in pairs.items() if label != others]
+        resized = [path for path, ((_, side), (_, others)) in pairs.items() if side and others and side != others]
+        for changed, what in ((relabelled, "class"), (resized, "size")):
+            if changed:
+                raise UserError(
+                    f"runs: {first.name} and {other.name} were not evaluated on the same files: {len(changed)} are of "
+                    f"another {what}, such as {changed[0]}"
+                )
         different = first.correct.keys() ^ other.correct.keys()
         if different:
             raise UserError(
@@ -142,6 +157,12 @@ def same_files(evaluated: Sequence[Evaluated]) -> list[str]:
                 f"one alone, such as {min(different)}"
             )
     return sorted(first.correct)
+
+
+def photographs_of(evaluated: Sequence[Evaluated], paths: Sequence[str]) -> np.ndarray:
+    """Names [files], equal for files that show one photograph: from the first run that knows; else each its own."""
+    known: Mapping[str, str] = next((one.photographs for one in evaluated if one.photographs), {})
+    return np.array([known.get(path, path) for path in paths], dtype=object)
 
 
 def pool(evaluated: Sequence[Evaluated]) -> list[list[Evaluated]]:
@@ -156,22 +177,33 @@ def pool(evaluated: Sequence[Evaluated]) -> list[list[Evaluated]]:
     return pools
 
 
+def doubts(members: Sequence[Evaluated]) -> list[str]:
+    """What speaks against taking runs for repetitions that differ in their seed alone."""
+    names = ", ".join(member.name for member in members)
+    found = []
+    if len({member.origin["seed"] for member in members}) < len(members):
+        found.append(f"{names}: some have the same seed, so that they are less than {len(members)} repetitions")
+    for key, what in (("git_commit", "commits"), ("versions", "versions of packages")):
+        if any(member.origin[key] != members[0].origin[key] for member in members):
+            found.append(f"{names}: pooled, though they were made with different {what}")
+    return found
+
+
 def rights(members: Sequence[Evaluated], paths: Sequence[str]) -> np.ndarray:
     """bool [runs, files]: which answers are right."""
     return np.array([[member.correct[path] for path in paths] for member in members])
 
 
-def summarize(members: Sequence[Evaluated], paths: Sequence[str], seed: int) -> dict[str, Any]:
+def summarize(members: Sequence[Evaluated], paths: Sequence[str], photographs: np.ndarray, seed: int) -> dict[str, Any]:
     """The accuracy of runs that are pooled: mean, standard deviation over runs, and its interval over photographs."""
     correct = rights(members, paths)
     accuracies = correct.mean(axis=1)
-    photographs = np.array([members[0].photographs[path] for path in paths], dtype=object)
     summary: dict[str, Any] = {
         "runs": [member.name for member in members],
         "accuracy": float(accuracies.mean()),
         "accuracies": accuracies.tolist(),
         "std": float(accuracies.std(ddof=1)) if len(members) > 1 else None,
-        "accuracy_interval_95_by_photograph": bootstrapped_interval(correct.mean(axis=0), photographs, seed),
+        "accuracy_interval_95_by_photograph": accuracy_interval_by_photograph(correct.mean(axis=0), photographs, seed),
     }
     if len(members) == 1:
         summary["accuracy_interval_95"] = proportion_interval(int(correct.sum()), len(paths))
@@ -179,17 +211,20 @@ def summarize(members: Sequence[Evaluated], paths: Sequence[str], seed: int) -> 
 
 
 def compare_pools(
-    first: Sequence[Evaluated], second: Sequence[Evaluated], paths: Sequence[str], seed: int
+    first: Sequence[Evaluated],
+    second: Sequence[Evaluated],
+    paths: Sequence[str],
+    photographs: np.ndarray,
+    seed: int,
 ) -> dict[str, Any]:
     """How far two pools differ, and whether that is within noise.
 
     Of one run each, McNemar's exact test (McNemar 1947, https://doi.org/10.1007/BF02295996) tells how likely such a
     difference is between equals; where files share photographs, the bootstrap's interval of the paired difference must
-    leave out zero, too. For pools of several runs that interval decides, for these runs: their number is small, and
-    what other seeds would give is in their standard deviations.
+    leave out zero, too. Of more runs, that interval must, and a t-test over the runs' accuracies as well: the one knows
+    the noise of the files, the other that of training.
     """
     a, b = rights(first, paths), rights(second, paths)
-    photographs = np.array([first[0].photographs[path] for path in paths], dtype=object)
     difference = b.mean(axis=0) - a.mean(axis=0)
     low, high = bootstrapped_interval(difference, photographs, seed)
     result: dict[str, Any] = {
@@ -206,6 +241,9 @@ def compare_pools(
         result |= {"right_in_first_alone": only_first, "right_in_second_alone": only_second, "mcnemar_p": p}
         # copies can only make a difference less certain: the interval must agree with the test, not replace it
         is_beyond = p < SIGNIFICANCE and (is_beyond or are_independent)
+    else:
+        result["t_test_p"] = t_test(a.mean(axis=1), b.mean(axis=1))
+        is_beyond = is_beyond and result["t_test_p"] < SIGNIFICANCE
     return result | {"beyond_noise": bool(is_beyond)}
 
 
@@ -215,6 +253,27 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
     total = only_first + only_second
     return float(binomtest(only_first, total, 0.5).pvalue) if total else 1.0
+
+
+def t_test(first: np.ndarray, second: np.ndarray) -> float:
+    """The two-sided probability of means at least as far apart, were those of more runs equal.
+
+    Welch's test (Welch 1947, https://doi.org/10.1093/biomet/34.1-2.28); where one side is a single run, whose spread is
+    not known, Student's.
+
+    Args:
+        first, second: accuracies of runs, two or more on one side at least.
+    """
+    from scipy.stats import ttest_ind_from_stats
+
+    sizes = len(first), len(second)
+    deviations = [values.std(ddof=1) if len(values) > 1 else 0.0 for values in (first, second)]
+    if max(deviations) == 0:  # runs that are all alike leave no doubt
+        return float(first.mean() == second.mean())
+    result = ttest_ind_from_stats(
+        first.mean(), deviations[0], sizes[0], second.mean(), deviations[1], sizes[1], equal_var=min(sizes) == 1
+    )
+    return float(result.pvalue)
 
 
 def _run_line(row: Mapping[str, Any]) -> str:
@@ -228,9 +287,9 @@ def _run_line(row: Mapping[str, Any]) -> str:
 
 def _comparison_line(row: Mapping[str, Any]) -> str:
     low, high = row["difference_interval_95"]
-    p = f"; McNemar p = {row['mcnemar_p']:.3g}" if "mcnemar_p" in row else ""
+    p = f"McNemar p = {row['mcnemar_p']:.3g}" if "mcnemar_p" in row else f"t-test p = {row['t_test_p']:.3g}"
     verdict = "beyond noise" if row["beyond_noise"] else "within noise"
     return (
         f"{', '.join(row['second'])} against {', '.join(row['first'])}: {100 * row['difference']:+.2f} points "
-        f"(95 % interval {100 * low:+.2f} to {100 * high:+.2f}{p}): {verdict}"
+        f"(95 % interval {100 * low:+.2f} to {100 * high:+.2f}; {p}): {verdict}"
     )

@@ -46,6 +46,21 @@ def bootstrapped_interval(values: np.ndarray, photographs: np.ndarray, seed: int
     return float(low), float(high)
 
 
+def accuracy_interval_by_photograph(values: np.ndarray, photographs: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """`bootstrapped_interval` of an accuracy.
+
+    Where all answers are right, or all wrong, every resample says the same, as if that were certain: then it is
+    Wilson's interval, of as many images as there are photographs.
+
+    Args:
+        values: [images], whether each answer is right; of several runs, the share of them that are.
+    """
+    if values.min() == values.max() and values[0] in (0, 1):
+        count = len(np.unique(photographs))
+        return proportion_interval(count * int(values[0]), count)
+    return bootstrapped_interval(values, photographs, seed)
+
+
 def classification_metrics(predictions: Predictions, positive_class: str | None) -> dict[str, Any]:
     """All figures of merit, with intervals.
 
@@ -90,7 +105,7 @@ def accuracy_metrics(predictions: Predictions) -> dict[str, Any]:
     }
     if photographs is not None:
         metrics["photographs"] = len(np.unique(photographs))
-        metrics["accuracy_interval_95_by_photograph"] = bootstrapped_interval(is_correct, photographs)
+        metrics["accuracy_interval_95_by_photograph"] = accuracy_interval_by_photograph(is_correct, photographs)
     metrics["classes"] = {
         name: {
             "images": int(support[i]),

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,21 +12,28 @@ import yaml
 from tables import read_table
 
 from maskcls import cli
-from maskcls.evaluation.compare import Evaluated, compare_pools, mcnemar, pool, summarize
+from maskcls.evaluation.compare import Evaluated, compare_pools, mcnemar, pool, summarize, t_test
 
 
 def write_run(
-    directory: Path, correct: list[int], photographs: list[str] | None = None, split: str = "test", **settings: object
+    directory: Path,
+    correct: list[int],
+    photographs: list[str] | None = None,
+    split: str = "test",
+    commit: str = "c",
+    side: int = 32,
+    **settings: object,
 ) -> Path:
     """A run that was evaluated, right where ``correct`` is 1."""
     (directory / "evaluation" / split).mkdir(parents=True)
-    (directory / "run.json").write_text("{}")
+    (directory / "run.json").write_text(json.dumps({"git_commit": commit}))
     (directory / "config.yaml").write_text(yaml.safe_dump({"model": "a", "seed": 0, **settings}))
     with (directory / "evaluation" / split / "predictions.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "label", "prediction", *(["photograph"] if photographs else [])])
+        writer.writerow(["path", "label", "prediction", "side", *(["photograph"] if photographs else [])])
         for i, is_right in enumerate(correct):
-            writer.writerow([f"{i}.png", "A", "A" if is_right else "B", *([photographs[i]] if photographs else [])])
+            shown = [photographs[i]] if photographs else []
+            writer.writerow([f"{i}.png", "A", "A" if is_right else "B", side, *shown])
     return directory
 
 
@@ -37,13 +45,18 @@ def run_compare(tmp_path: Path, *runs: Path, overrides: tuple[str, ...] = ()) ->
     return status, json.loads(path.read_text()) if path.exists() else {}
 
 
-def evaluated(correct: list[int], name: str = "a", photographs: list[str] | None = None) -> Evaluated:
-    paths = [str(i) for i in range(len(correct))]
-    shown = photographs or paths
-    labels = dict.fromkeys(paths, "A")
-    return Evaluated(
-        name, {}, labels, dict(zip(paths, map(bool, correct), strict=True)), dict(zip(paths, shown, strict=True))
-    )
+def evaluated(correct: list[int], name: str = "a") -> Evaluated:
+    answers = {str(i): bool(is_right) for i, is_right in enumerate(correct)}
+    return Evaluated(name, {}, {"seed": 0}, dict.fromkeys(answers, ("A", "32")), answers, {})
+
+
+def compare_answers(
+    first: list[list[int]], second: list[list[int]], photographs: list[str] | None = None
+) -> dict[str, Any]:
+    """`compare_pools` of runs given by their answers."""
+    paths = [str(i) for i in range(len(first[0]))]
+    pools = ([evaluated(answers) for answers in runs] for runs in (first, second))
+    return compare_pools(*pools, paths, np.array(photographs or paths, dtype=object), 0)
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 0), (5, 5), (10, 2), (0, 6), (30, 12)])
@@ -84,12 +97,9 @@ def test_a_small_difference_is_within_noise(tmp_path: Path) -> None:
 
 def test_copies_of_one_photograph_are_no_evidence_of_their_own() -> None:
     # forty files of four photographs, two of which one model gets right, and the other does not
-    a, b = evaluated([1] * 40), evaluated([1] * 20 + [0] * 20, "b")
-    alone = compare_pools([a], [b], [str(i) for i in range(40)], 0)
-    assert alone["beyond_noise"] is True
-    photographs = [f"p{i // 10}" for i in range(40)]
-    a, b = evaluated([1] * 40, photographs=photographs), evaluated([1] * 20 + [0] * 20, "b", photographs)
-    grouped = compare_pools([a], [b], [str(i) for i in range(40)], 0)
+    a, b = [1] * 40, [1] * 20 + [0] * 20
+    assert compare_answers([a], [b])["beyond_noise"] is True
+    grouped = compare_answers([a], [b], [f"p{i // 10}" for i in range(40)])
     assert grouped["beyond_noise"] is False
     assert grouped["difference_interval_95"] == (-1.0, 0.0)
 
@@ -113,10 +123,11 @@ def test_runs_that_differ_in_their_seed_are_pooled(tmp_path: Path) -> None:
 
 def test_a_pool_keeps_the_order_of_its_runs() -> None:
     runs = [
-        Evaluated(name, {"lr": lr}, {"p": "A"}, {"p": True}, {"p": "p"}) for name, lr in (("a", 1), ("b", 2), ("c", 1))
+        Evaluated(name, {"lr": lr}, {"seed": 0}, {"p": ("A", "")}, {"p": True}, {})
+        for name, lr in (("a", 1), ("b", 2), ("c", 1))
     ]
     assert [[run.name for run in members] for members in pool(runs)] == [["a", "c"], ["b"]]
-    assert summarize([runs[0]], ["p"], 0)["accuracy_interval_95"][1] == 1
+    assert summarize([runs[0]], ["p"], np.array(["p"]), 0)["accuracy_interval_95"][1] == 1
 
 
 def test_runs_on_other_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,8 +157,9 @@ def test_what_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     a = write_run(tmp_path / "a", [1])
     assert run_compare(tmp_path, a, tmp_path / "none")[0] == 2
     assert f"runs: {tmp_path / 'none'} is no run directory" in capsys.readouterr().err
+    b = write_run(tmp_path / "b", [1])
     (a / "evaluation" / "test" / "predictions.csv").write_text("path\nx\n")
-    assert run_compare(tmp_path, a, a)[0] == 2
+    assert run_compare(tmp_path, a, b)[0] == 2
     assert "its evaluation cannot be read" in capsys.readouterr().err
     assert read_table(a / "evaluation" / "test" / "predictions.csv") == [{"path": "x"}]
 
@@ -171,8 +183,56 @@ def test_runs_on_other_labels_are_refused(tmp_path: Path, capsys: pytest.Capture
 def test_few_different_answers_are_within_noise_whether_files_share_photographs_or_not() -> None:
     a, b = [1] * 1000, [0] * 4 + [1] * 996
     for photographs in (None, [*(str(i) for i in range(999)), "998"]):
-        row = compare_pools(
-            [evaluated(a, "a", photographs)], [evaluated(b, "b", photographs)], [str(i) for i in range(1000)], 0
-        )
+        row = compare_answers([a], [b], photographs)
         assert row["mcnemar_p"] == pytest.approx(0.125)
         assert row["beyond_noise"] is False
+
+
+def test_runs_on_files_of_other_sizes_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = write_run(tmp_path / "a", [1, 1]), write_run(tmp_path / "b", [1, 1], side=64)
+    assert run_compare(tmp_path, a, b)[0] == 2
+    assert "not evaluated on the same files: 2 are of another size, such as 0.png" in capsys.readouterr().err
+
+
+def test_a_run_is_not_compared_with_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = write_run(tmp_path / "a", [1])
+    (tmp_path / "link").symlink_to(a)
+    assert run_compare(tmp_path, a, tmp_path / "link")[0] == 2
+    assert capsys.readouterr().err == f"maskcls-compare: runs: {a} is given twice\n"
+
+
+def test_doubtful_pools_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [write_run(tmp_path / name, [1, 0], commit=name) for name in "ab"]
+    assert run_compare(tmp_path, *runs)[0] == 0
+    output = capsys.readouterr()
+    assert "a, b: some have the same seed, so that they are less than 2 repetitions" in output.err + output.out
+    assert "a, b: pooled, though they were made with different commits" in output.err + output.out
+
+
+def test_the_photographs_are_those_of_whichever_run_knows_them(tmp_path: Path) -> None:
+    a, b = write_run(tmp_path / "a", [1, 1]), write_run(tmp_path / "b", [1, 1], photographs=["p", "p"], model="b")
+    assert run_compare(tmp_path, a, b)[1]["photographs"] == 1
+
+
+@pytest.mark.parametrize(("first", "second"), [([0.9, 0.92, 0.91], [0.93, 0.97]), ([0.9, 0.95, 0.91], [0.99])])
+def test_the_test_over_runs_is_that_of_scipy(first: list[float], second: list[float]) -> None:
+    from scipy.stats import ttest_ind
+
+    expected = ttest_ind(first, second, equal_var=len(second) == 1).pvalue
+    assert t_test(np.array(first), np.array(second)) == pytest.approx(expected, abs=1e-9)
+
+
+def test_runs_that_are_all_alike_leave_no_doubt() -> None:
+    assert t_test(np.array([0.9, 0.9]), np.array([0.9])) == 1
+    assert t_test(np.array([0.9, 0.9]), np.array([0.8, 0.8])) == 0
+
+
+def test_training_that_jumps_is_noise_however_many_files_there_are() -> None:
+    # of each pool one run is perfect and one is bad; their means differ on every tenth file
+    steady = [[1] * 1000, [1] * 1000]
+    jumping = [[1] * 1000, [0] * 200 + [1] * 800]
+    row = compare_answers(steady, jumping)
+    assert row["difference_interval_95"][1] < 0
+    assert row["t_test_p"] == pytest.approx(0.5)
+    assert row["beyond_noise"] is False
+    assert compare_answers(steady, [[0] * 200 + [1] * 800] * 2)["beyond_noise"] is True

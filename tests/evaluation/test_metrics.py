@@ -11,6 +11,7 @@ import torch
 from maskcls.evaluation.calibration import Calibration
 from maskcls.evaluation.metrics import (
     CALIBRATION_BINS,
+    accuracy_interval_by_photograph,
     bootstrapped_interval,
     classification_metrics,
     percent_with_interval,
@@ -229,3 +230,12 @@ def test_a_temperature_changes_probabilities_and_no_decision_or_loss() -> None:
     assert cooled.predicted.tolist() == plain.predicted.tolist() == [0, 1]
     assert cooled.losses.tolist() == plain.losses.tolist()
     assert classification_metrics(cooled, None)["log_loss"] < classification_metrics(plain, None)["log_loss"]
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_answers_that_are_all_alike_are_not_certain(is_right: bool) -> None:
+    # six files of three photographs count as three
+    expected = proportion_interval(3 * is_right, 3)
+    low, high = accuracy_interval_by_photograph(np.full(6, is_right), np.array([0, 0, 1, 1, 1, 2]))
+    assert (low, high) == expected
+    assert high - low > 0.5
