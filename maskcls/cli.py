@@ -10,6 +10,7 @@ import importlib
 import logging
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Collection, Sequence
@@ -39,6 +40,8 @@ from maskcls.config import AuditConfig, CompareConfig, EvalConfig, PredictConfig
 from maskcls.data.index import find_images
 from maskcls.data.sources import require_dataset
 from maskcls.errors import MachineError, MaskclsError, UserError
+from maskcls.interrupts import Interrupted, listening
+from maskcls.resuming import SWEEP_FILE, directory_to_resume, is_done, resumed_config, sweep_overrides
 from maskcls.run import MACHINE_ERRORS, Run, claim_directory, find_checkpoint, read_run, require_runs
 
 log = logging.getLogger(__name__)
@@ -84,12 +87,18 @@ def main(command: str, arguments: Sequence[str]) -> int:
             print(text)
             sys.stdout.flush()
             return 0
-        jobs = check(command, line)
-        for job in jobs:
-            require_files(job.config)
-        return _run(command, line, directory_of(line, jobs[0].composed))
+        with listening():
+            resumed = directory_to_resume(parse_overrides(line.overrides)) if command == "train" else None
+            if resumed is not None:
+                return _resume(line, resumed)
+            jobs = check(command, line)
+            for job in jobs:
+                require_files(job.config)
+            return _run(command, line, directory_of(line, jobs[0].composed))
     except MaskclsError as error:
         print(f"maskcls-{command}: {error}", file=sys.stderr)
+        return error.exit_status
+    except Interrupted as error:
         return error.exit_status
     except KeyboardInterrupt:
         return 130
@@ -133,15 +142,44 @@ def _run(command: str, line: CommandLine, wanted: Path) -> int:
     try:
         _require_space(directory)
         status = _enter_hydra(command, CommandLine(line.flags, overrides))
-        folders = [path for path in directory.iterdir() if path.is_dir()] if line.is_sweep else [directory]
-        # the end of a job is not recorded where the disk was full, or its process was killed
-        ends = [run.get("exit_status", MachineError.exit_status) for folder in folders if (run := read_run(folder))]
-        status = max(status, *ends) if ends else status or 1
+        status = _exit_status(directory, line.is_sweep, status)
     finally:
         is_refused = status == UserError.exit_status and not line.is_sweep and not (directory / "checkpoints").exists()
         if is_refused or not any(directory.iterdir()):
             _remove(directory, existing)
     return status
+
+
+def _exit_status(directory: Path, is_sweep: bool, status: int) -> int:
+    """The highest of a directory's jobs; the status that Hydra ended with where there are none."""
+    folders = [path for path in directory.iterdir() if path.is_dir()] if is_sweep else [directory]
+    # the end of a job is not recorded where the disk was full, or its process was killed
+    ends = [run.get("exit_status", MachineError.exit_status) for folder in folders if (run := read_run(folder))]
+    return max(status, *ends) if ends else status or 1
+
+
+def _resume(line: CommandLine, directory: Path) -> int:
+    """Go on in the directory of a run or of a sweep."""
+    is_sweep = (directory / SWEEP_FILE).is_file()
+    if is_sweep:
+        line = CommandLine([*line.flags, *([] if line.is_sweep else ["-m"])], line.overrides)
+        line = CommandLine(line.flags, [*sweep_overrides(directory), *line.overrides])
+        for job in check("train", line):
+            require_files(job.config)
+        fixed = [o.key_or_group for o in parse_overrides(line.overrides) if not o.is_sweep_override()]
+        line.overrides.append(f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]")
+    elif line.is_sweep:
+        raise UserError(f"resume={directory}: this is a run, which is resumed without -m")
+    else:
+        (job,) = check("train", line)
+        config = resumed_config(directory, job.composed, parse_overrides(line.overrides))
+        require_files(config)
+        if is_done(directory, config.epochs):
+            print(f"{directory}: has finished all of its {config.epochs} epochs; epochs=N goes on to more")
+            return 0
+    _require_space(directory)
+    line.overrides.append(f"hydra.{'sweep' if is_sweep else 'run'}.dir={quote(str(directory))}")
+    return _exit_status(directory, is_sweep, _enter_hydra("train", line))
 
 
 def _require_space(directory: Path) -> None:
@@ -223,10 +261,18 @@ def _job(command: str, config: DictConfig, module: str, function: str) -> float 
         The figure that a sweeper maximizes, None where there is none.
     """
     hydra_config = HydraConfig.get()
-    typed = parse(command, plain(config))
     directory = Path(hydra_config.runtime.output_dir)
+    overrides = list(hydra_config.overrides.task)
     try:
-        run = Run.start(directory, command, typed, list(hydra_config.overrides.task))
+        if config.get("resume") is not None and (directory / "run.json").exists():
+            typed = resumed_config(directory, config, parse_overrides(overrides))
+            if is_done(directory, typed.epochs):  # of a sweep
+                log.info("%s has finished", directory)
+                return float(read_run(directory)["best"]["val_accuracy"])
+            run = Run.resume(directory, typed, overrides)
+        else:
+            typed = parse(command, plain(config) | ({"resume": None} if command == "train" else {}))
+            run = Run.start(directory, command, typed, overrides)
     except (MaskclsError, OSError) as error:
         # there is no record to say it in, so that it ends a sweep, too
         sys.exit(_show(error, command, directory)[1])
@@ -235,8 +281,11 @@ def _job(command: str, config: DictConfig, module: str, function: str) -> float 
         score: float | None = getattr(importlib.import_module(module), function)(typed, run)
         run.finish("finished", 0)
         return score
-    except KeyboardInterrupt:
-        run.finish("interrupted", 130, "interrupted")
+    except KeyboardInterrupt as interrupt:
+        if command == "train":
+            resumable = run.directory.parent if is_sweep else run.directory
+            log.warning("interrupted; it goes on with: maskcls-train resume=%s", shlex.quote(str(resumable)))
+        run.finish("interrupted", getattr(interrupt, "exit_status", 130), "interrupted")
         raise
     except Exception as error:
         _fail(run, command, error)

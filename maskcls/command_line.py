@@ -34,6 +34,7 @@ PATH_KEYS = (
     "source",
     "data.root",
     "data.groups",
+    "resume",
     "data.cache_dir",
     "cache_dir",
     "faces.model",

@@ -71,6 +71,10 @@ Threshold = Annotated[
         "a number from 0 to 1, youden, recall@R or fpr@F, such as recall@0.99",
     ),
 ]
+Interval = Annotated[
+    str,
+    Text(r"[0-9]+(\.[0-9]+)?min|[1-9][0-9]*steps", "a time or a count, such as 10min or 500steps"),
+]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Choice = Literal["auto", True, False]
 
@@ -129,6 +133,7 @@ OptimConfig = SGDConfig | AdamConfig
 @dataclass(frozen=True)
 class ConstantConfig:
     name: Literal["constant"]
+    warmup_epochs: NonNegative
 
 
 @dataclass(frozen=True)
@@ -233,6 +238,16 @@ class EarlyStoppingConfig:
 
 
 @dataclass(frozen=True)
+class HealthConfig:
+    on_collapse: Literal["warn", "fail", "retry"]
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    every: Interval | None
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     model: ModelConfig
     optim: OptimConfig
@@ -249,6 +264,9 @@ class TrainConfig:
     ema_decay: Annotated[float, Range(0, 1, above_low=True, below_high=True)] | None
     early_stopping: EarlyStoppingConfig
     evaluation: EvaluationConfig
+    health: HealthConfig
+    checkpoint: CheckpointConfig
+    resume: Path | None
     test: Literal["best", "last", "both", "none"]
     plots: bool
 
@@ -348,27 +366,24 @@ def parse(command: str, values: Mapping[str, Any]) -> Any:
     return config
 
 
-# what a data configuration that a checkpoint holds meant before these keys were there
-ADDED_KEYS: dict[str, Any] = {
-    "cache_gb": None,
-    "resident": "auto",
-    "split": "as_shipped",
-    "groups": None,
-    "sampling": "files",
-}
-
-
 def parse_stored_data(values: Any) -> AnyDataConfig:
-    """The data configuration of a checkpoint, which an older maskcls may have written.
+    """The data configuration that a checkpoint holds.
 
     Raises:
         UserError: as `parse` does.
     """
-    if not isinstance(values, Mapping):
-        raise UserError("'data' is missing")
-    stored = ADDED_KEYS | dict(values)
-    stored["workers"] = stored.get("workers") or None  # 0 once meant no processes
-    config: AnyDataConfig = _convert(stored, AnyDataConfig, "data")
+    config: AnyDataConfig = _convert(values, AnyDataConfig, "data")
+    return config
+
+
+def parse_stored_model(values: Any, input_size: int) -> ModelConfig:
+    """The model configuration that a checkpoint holds.
+
+    Raises:
+        UserError: as `parse` does.
+    """
+    config: ModelConfig = _convert(values, ModelConfig, "model")
+    _check_input_size(config, input_size)
     return config
 
 
@@ -497,14 +512,7 @@ def _shown(value: Any) -> str:
 
 def _check_contradictions(config: TrainConfig) -> None:
     """Raise a UserError for values that are fine alone and make no sense together."""
-    size = config.data.input_size
-    if isinstance(config.model, MyCNNConfig) and size % 8:
-        raise UserError(
-            f"data.input_size={size} contradicts model=mycnn: three 2x2 poolings need a multiple of 8, "
-            f"such as {max(8, round(size / 8) * 8)}"
-        )
-    if not isinstance(config.model, MyCNNConfig) and size < 32:
-        raise UserError(f"data.input_size={size} contradicts model={config.model.name}: it needs at least 32")
+    _check_input_size(config.model, config.data.input_size)
     if getattr(config.model, "pretrained", False) and config.data.normalization != "imagenet":
         raise UserError(
             f"model.pretrained=true contradicts data.normalization={config.data.normalization}: "
@@ -512,7 +520,7 @@ def _check_contradictions(config: TrainConfig) -> None:
         )
     if isinstance(config.optim, SGDConfig) and config.optim.nesterov and config.optim.momentum == 0:
         raise UserError("optim.nesterov=true contradicts optim.momentum=0: Nesterov's method needs a momentum above 0")
-    if isinstance(config.schedule, CosineConfig) and config.schedule.warmup_epochs >= config.epochs:
+    if not isinstance(config.schedule, OneCycleConfig) and config.schedule.warmup_epochs >= config.epochs:
         raise UserError(
             f"schedule.warmup_epochs={config.schedule.warmup_epochs:g} contradicts epochs={config.epochs}: "
             "the warm-up must end before the training does"
@@ -527,3 +535,13 @@ def _check_contradictions(config: TrainConfig) -> None:
             f"data.val_fraction={config.data.val_fraction:g} and data.test_fraction={config.data.test_fraction:g} "
             "leave nothing to train on: their sum must be below 1"
         )
+
+
+def _check_input_size(model: ModelConfig, size: int) -> None:
+    if isinstance(model, MyCNNConfig) and size % 8:
+        raise UserError(
+            f"data.input_size={size} contradicts model=mycnn: three 2x2 poolings need a multiple of 8, "
+            f"such as {max(8, round(size / 8) * 8)}"
+        )
+    if not isinstance(model, MyCNNConfig) and size < 32:
+        raise UserError(f"data.input_size={size} contradicts model={model.name}: it needs at least 32")

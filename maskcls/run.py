@@ -15,12 +15,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from filelock import BaseFileLock, FileLock, Timeout
+
 from maskcls import __version__
 from maskcls.config import as_dictionary
 from maskcls.errors import MachineError, UserError
 
 # what the system says where the machine fails: the disk, or the user's share of it, is full; a device is broken
-MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+# of a run directory; who holds it is at the run
+LOCK_FILE = "run.lock"
 
 
 def claim_directory(wanted: Path, rename: bool) -> Path:
@@ -55,7 +60,7 @@ def claim_directory(wanted: Path, rename: bool) -> Path:
 def replaced_atomically(path: Path) -> Iterator[Path]:
     """Give a temporary path to write; move it to ``path`` when the block ends well, remove it when it does not.
 
-    A reader of ``path`` sees the old file or the new one, never a part of either.
+    A reader of ``path`` sees the old file or the new one, never a part of either, also after a loss of power.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -65,6 +70,23 @@ def replaced_atomically(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a renaming in a folder last."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in MACHINE_ERRORS:
+            raise
+        # else a file system that cannot
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -120,10 +142,14 @@ class Run:
     Attributes:
         directory: where everything of this run is written.
         record: the content of ``run.json``.
+        is_resumed: whether it goes on with what an earlier process began.
+        lock: held while the job is running, so that no other process goes on with it.
     """
 
     directory: Path
     record: dict[str, Any]
+    is_resumed: bool = False
+    lock: BaseFileLock | None = None
     started: float = field(default_factory=time.perf_counter)
 
     @classmethod
@@ -133,25 +159,49 @@ class Run:
         Raises:
             UserError: where the directory holds a run already.
         """
-        import yaml
-
         directory.mkdir(parents=True, exist_ok=True)
         if (directory / "run.json").exists():
             raise UserError(f"{directory}: holds a run already, and would be overwritten")
-        with replaced_atomically(directory / "config.yaml") as temporary:
-            text = yaml.safe_dump(as_dictionary(config), sort_keys=False, allow_unicode=True)
-            temporary.write_text(text, encoding="utf-8")
+        lock = _lock(directory)
+        _write_config(directory, config)
         record = {
             "status": "running",
             "command": f"maskcls-{command}",
             "overrides": overrides,
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "started": _now(),
             "versions": _versions(),
             "git_commit": _git_commit(),
             "host": {"platform": platform.platform(), "cpus": os.cpu_count()},
             "seconds": {},
         }
-        run = cls(directory, record)
+        run = cls(directory, record, lock=lock)
+        run.write()
+        return run
+
+    @classmethod
+    def resume(cls, directory: Path, config: Any, overrides: list[str]) -> "Run":
+        """Go on with a run: its record is kept, and says that it was resumed.
+
+        Raises:
+            UserError: where another process is at it.
+        """
+        lock = _lock(directory)
+        record = {"seconds": {}, **read_run(directory)}
+        ended = {key: record.pop(key, None) for key in ("status", "exit_status", "error")}
+        record["resumed"] = [
+            *record.get("resumed", []),
+            {
+                "at": _now(),
+                "overrides": overrides,
+                "after": ended,
+                "versions": _versions(),
+                "git_commit": _git_commit(),
+            },
+        ]
+        record["status"] = "running"
+        _write_config(directory, config)
+        run = cls(directory, record, is_resumed=True, lock=lock)
+        run.started -= record["seconds"].get("total", 0.0)
         run.write()
         return run
 
@@ -169,15 +219,16 @@ class Run:
             seconds = self.record["seconds"]
             seconds[name] = round(seconds.get(name, 0.0) + time.perf_counter() - start, 3)
 
-    def add_epoch(self, row: Mapping[str, Any]) -> None:
-        """Append a row to ``metrics.csv``; its keys, the same each time, are the columns."""
+    def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write ``metrics.csv``, whole, so that no row is ever torn; the first row's keys are the columns."""
         path = self.directory / "metrics.csv"
-        is_new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
+        if not rows:
+            path.unlink(missing_ok=True)
+            return
+        with replaced_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
 
     def finish(self, status: str, exit_status: int, error: str | None = None) -> None:
         """Write how the run ended.
@@ -192,6 +243,30 @@ class Run:
         if error is not None:
             self.record["error"] = error
         self.write()
+        if self.lock is not None:
+            (self.directory / LOCK_FILE).unlink(missing_ok=True)
+            self.lock.release()
+
+
+def _lock(directory: Path) -> BaseFileLock:
+    lock = FileLock(directory / LOCK_FILE)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(f"{directory}: another process is at this run") from None
+    return lock
+
+
+def _write_config(directory: Path, config: Any) -> None:
+    import yaml
+
+    with replaced_atomically(directory / "config.yaml") as temporary:
+        text = yaml.safe_dump(as_dictionary(config), sort_keys=False, allow_unicode=True)
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _versions() -> dict[str, str]:

@@ -104,7 +104,7 @@ def only_run() -> Path:
 SGD_KEYS = "name, lr, momentum, nesterov, weight_decay, decay_norm_and_bias, clip_norm"
 TOP_KEYS = (
     "model, optim, schedule, data, augment, epochs, seed, device, threads, precision, compile, label_smoothing, "
-    "ema_decay, early_stopping, evaluation, test, plots"
+    "ema_decay, early_stopping, evaluation, health, checkpoint, resume, test, plots"
 )
 EXPERIMENTS = "demo, fast, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, study/vgg16_adam"
 
@@ -670,7 +670,9 @@ def test_a_defect_is_one_line_on_the_screen_and_a_traceback_in_the_log(
 
 def test_an_interrupted_job(command: Command, job: Callable[..., None]) -> None:
     job(failing(KeyboardInterrupt()))
-    assert command("train", SYNTHETIC) == Result(130, "", "")
+    result = command("train", SYNTHETIC)
+    line = f"interrupted; it goes on with: maskcls-train resume={only_run().absolute()}\n"
+    assert result == Result(130, "", line)
     record = read_run(only_run())
     assert (record["status"], record["exit_status"], record["error"]) == ("interrupted", 130, "interrupted")
 
@@ -808,7 +810,8 @@ def test_an_interrupted_sweep_ends_there(command: Command, job: Callable[..., No
 
     job(train)
     result = command("train", SYNTHETIC, "-m", "epochs=1,2,3", "hydra.sweep.dir=sweep")
-    assert (result.status, result.err) == (130, "")
+    line = f"interrupted; it goes on with: maskcls-train resume={Path('sweep').absolute()}\n"
+    assert (result.status, result.err) == (130, line)
     assert [(row["run"], row["status"]) for row in leaderboard(Path("sweep"))] == [
         ("0_epochs-1", "finished"),
         ("1_epochs-2", "interrupted"),

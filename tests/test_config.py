@@ -32,7 +32,7 @@ ADAM = {
 }  # fmt: skip
 OPTIM = {"sgd": SGD, "adam": ADAM, "adamw": {**ADAM, "name": "adamw"}}
 SCHEDULE = {
-    "constant": {"name": "constant"},
+    "constant": {"name": "constant", "warmup_epochs": 0.5},
     "onecycle": {"name": "onecycle", "warmup_fraction": 0.2, "start_factor": 0.1, "final_factor": 0.01},
     "cosine": {"name": "cosine", "warmup_epochs": 0.5, "final_factor": 0.01},
 }
@@ -66,7 +66,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "augment": AUGMENT["none"], "epochs": 7, "seed": 5, "device": "cpu", "threads": 3, "precision": "float32",
         "compile": False, "label_smoothing": 0.1, "ema_decay": 0.9,
         "early_stopping": {"patience": 3, "min_delta": 0.01}, "test": "both", "plots": False,
-        "evaluation": {"threshold": "0.5", "equalised_size": 16},
+        "evaluation": {"threshold": "0.5", "equalised_size": 16}, "health": {"on_collapse": "retry"},
+        "checkpoint": {"every": "90steps"}, "resume": "/runs/a",
     },
     "eval": {
         "ckpt": "/runs/best.pt", "split": "val", "device": "cpu", "threads": 3, "precision": "float32", "plots": False,
@@ -145,8 +146,9 @@ def members(annotation: Any) -> tuple[Any, ...]:
 
 def text_of(annotation: Any) -> str | None:
     """How a text that must look like something is described."""
-    if typing.get_origin(annotation) is Annotated and isinstance(typing.get_args(annotation)[1], schema.Text):
-        return str(typing.get_args(annotation)[1])
+    for member in members(annotation):
+        if typing.get_origin(member) is Annotated and isinstance(typing.get_args(member)[1], schema.Text):
+            return str(typing.get_args(member)[1])
     return None
 
 
@@ -217,7 +219,8 @@ def test_the_options_here_are_those_of_the_schema() -> None:
         (
             {"epohcs": 3},
             "epohcs is not a key: allowed are model, optim, schedule, data, augment, epochs, seed, device, threads, "
-            "precision, compile, label_smoothing, ema_decay, early_stopping, evaluation, test, plots; "
+            "precision, compile, label_smoothing, ema_decay, early_stopping, evaluation, health, checkpoint, resume, "
+            "test, plots; "
             "did you mean 'epochs'?",
         ),
         (
@@ -325,6 +328,7 @@ RANGES = {
     "OneCycleConfig.warmup_fraction": "(0, 1)",
     "OneCycleConfig.start_factor": "(0, 1]",
     "OneCycleConfig.final_factor": "(0, 1]",
+    "ConstantConfig.warmup_epochs": "[0, inf)",
     "CosineConfig.warmup_epochs": "[0, inf)",
     "CosineConfig.final_factor": "[0, 1]",
     "DataConfig.batch_size": "[1, inf)",
@@ -418,6 +422,7 @@ NAMES: dict[str, tuple[str | bool, ...]] = {
     "TrainConfig.compile": ("auto", True, False),
     "TrainConfig.precision": ("auto", "float32", "bfloat16", "float16"),
     "TrainConfig.test": ("best", "last", "both", "none"),
+    "HealthConfig.on_collapse": ("warn", "fail", "retry"),
     "DataConfig.normalization": ("study", "dataset", "imagenet"),
     "DataConfig.resident": ("auto", True, False),
     "DataConfig.split": ("as_shipped", "grouped"),
@@ -496,6 +501,8 @@ OPTIONAL = {
     "TrainConfig.threads",
     "TrainConfig.ema_decay",
     "EvaluationConfig.equalised_size",
+    "CheckpointConfig.every",
+    "TrainConfig.resume",
     "EvalEvaluationConfig.threshold",
     "EvalEvaluationConfig.equalised_size",
     "EarlyStoppingConfig.patience",
@@ -675,13 +682,24 @@ def test_a_list_with_another_name_is_refused(value: Any, shown: str) -> None:
     assert message == f"fail_on={shown}: expected one of leak, shortcut, bad_file{hint}"
 
 
-def test_data_configurations_of_older_checkpoints_are_read() -> None:
-    stored = {key: value for key, value in DATA["folder"].items() if key not in schema.ADDED_KEYS}
-    config = schema.parse_stored_data({**stored, "workers": 0})
-    assert (config.split, config.groups, config.sampling, config.workers) == ("as_shipped", None, "files", None)
+def test_what_a_checkpoint_holds_is_read() -> None:
     assert schema.parse_stored_data(DATA["synthetic"]) == parse("train", values("train", "data=synthetic")).data
-    with pytest.raises(UserError, match="'data' is missing"):
+    assert schema.parse_stored_model(MODEL["mycnn"], 24) == parse("train", values("train", "model=mycnn")).model
+    with pytest.raises(UserError, match="'data' is a group of keys, not a value"):
         schema.parse_stored_data(None)
+    with pytest.raises(UserError, match="data.input_size=20 contradicts model=mycnn"):
+        schema.parse_stored_model(MODEL["mycnn"], 20)
+
+
+@pytest.mark.parametrize("value", ["10min", "0.5min", "0min", "1steps", "500steps"])
+def test_an_interval_of_checkpoints(value: str) -> None:
+    assert parse("train", values(checkpoint__every=value)).checkpoint.every == value
+
+
+@pytest.mark.parametrize("value", ["10", "min", "0steps", "-1min", "1.5steps", "10 min", "1h", ""])
+def test_another_interval_of_checkpoints_is_refused(value: str) -> None:
+    message = refusal("train", values(checkpoint__every=value))
+    assert message == f"checkpoint.every={value}: expected a time or a count, such as 10min or 500steps or null"
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def test_a_checkpoint_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_starts_with_its_configuration_and_record(run: Run, config: TrainConfig) -> None:
-    assert sorted(path.name for path in run.directory.iterdir()) == ["config.yaml", "run.json"]
+    assert sorted(path.name for path in run.directory.iterdir()) == ["config.yaml", "run.json", "run.lock"]
     written = yaml.safe_load((run.directory / "config.yaml").read_text(encoding="utf-8"))
     assert parse("train", written) == config
     record = read_run(run.directory)
@@ -212,9 +212,8 @@ def test_a_phase_that_fails_is_counted(run: Run, monkeypatch: pytest.MonkeyPatch
     assert run.record["seconds"] == {"train": 2.5}
 
 
-def test_epochs_are_appended_below_one_header(run: Run) -> None:
-    run.add_epoch(ROW)
-    run.add_epoch({**ROW, "epoch": 2})
+def test_epochs_are_rows_below_one_header(run: Run) -> None:
+    run.write_metrics([ROW, {**ROW, "epoch": 2}])
     assert (run.directory / "metrics.csv").read_bytes() == b"epoch,val_accuracy\r\n1,0.5\r\n2,0.5\r\n"
     with (run.directory / "metrics.csv").open(newline="", encoding="utf-8") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
@@ -231,3 +230,26 @@ def test_a_run_ends_with_its_status(run: Run, status: str, exit_status: int, err
     assert (record["status"], record["exit_status"], record.get("error")) == (status, exit_status, error)
     assert record["best"] == ROW
     assert 0 <= record["seconds"]["total"] < 60
+
+
+def test_a_run_is_resumed_by_one_process_at_a_time(run: Run, config: TrainConfig) -> None:
+    with pytest.raises(UserError, match="another process is at this run"):
+        Run.resume(run.directory, config, [])
+    run.finish("interrupted", 143, "interrupted")
+    assert sorted(path.name for path in run.directory.iterdir()) == ["config.yaml", "run.json"]
+    resumed = Run.resume(run.directory, dataclasses.replace(config, epochs=99), ["epochs=99"])
+    assert resumed.is_resumed
+    assert resumed.record["status"] == "running"
+    assert "error" not in resumed.record
+    (entry,) = resumed.record["resumed"]
+    assert entry["overrides"] == ["epochs=99"]
+    assert entry["after"] == {"status": "interrupted", "exit_status": 143, "error": "interrupted"}
+    assert yaml.safe_load((run.directory / "config.yaml").read_text(encoding="utf-8"))["epochs"] == 99
+    resumed.finish("finished", 0)
+    assert resumed.record["seconds"]["total"] >= run.record["seconds"]["total"]
+
+
+def test_no_rows_make_no_table(run: Run) -> None:
+    run.write_metrics([ROW])
+    run.write_metrics([])
+    assert not (run.directory / "metrics.csv").exists()

@@ -1,7 +1,7 @@
 """Batches: gathered from a split's images as uint8, moved to the device, and normalised there."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class LabelledImages:
 
 
 class Loader:
-    """Iterates over a split's batches on the device; each iteration is an epoch.
+    """A split's batches on the device, epoch by epoch.
 
     Args:
         split: what to iterate over.
@@ -46,8 +46,7 @@ class Loader:
         weights: how often each image is to be drawn; an epoch is then as many draws, with replacement. None for each
             image once.
 
-    Yields (from iteration):
-        uint8 [batch, 3, height, width] in channels_last memory format, and int64 [batch].
+    Batches are uint8 [batch, 3, height, width] in channels_last memory format, and int64 [batch].
     """
 
     def __init__(
@@ -76,12 +75,19 @@ class Loader:
         return -(-len(self.labels) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        order = self._order()
+        return self.batches()
+
+    def batches(self, start: int = 0) -> Generator[Batch, None, None]:
+        """An epoch's batches, from the one of number ``start`` on."""
+        order = self.order()[start * self.batch_size :]
+        if not len(order):  # which would be split into one batch without images
+            return
         for images, labels in self._ahead(order) if self.resident is None else self._on_device(order, *self.resident):
             # channels last in memory: what convolutions are fastest on, and what the cache holds already
             yield images.permute(0, 3, 1, 2), labels
 
-    def _order(self) -> Tensor:
+    def order(self) -> Tensor:
+        """Positions of an epoch's images, int64 [images]; ``shuffle`` is drawn from."""
         count = len(self.labels)
         if self.shuffle is None:
             return torch.arange(count)

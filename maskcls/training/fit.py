@@ -2,24 +2,42 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from maskcls.data.loaders import Batch
 from maskcls.errors import TrainingError
+from maskcls.interrupts import deferred
 from maskcls.models.precision import Precision
 
+# an epoch's batches, from the one of a number on
+Batches = Callable[[int], Generator[Batch, None, None]]
+
+# what helps where numbers overflow
+REMEDY = "a lower optim.lr or optim.clip_norm=1 usually helps"
 # seconds between two looks at the running loss: each makes the device wait for the host
 REFRESH_SECONDS = 0.5
+
+
+class NotFiniteError(Exception):
+    """A loss or a gradient was no finite number; the weights were not touched.
+
+    Attributes:
+        batch: the number of the batch in its epoch, from 0.
+    """
+
+    def __init__(self, batch: int) -> None:
+        super().__init__(batch)
+        self.batch = batch
 
 
 @dataclass
@@ -63,19 +81,23 @@ class Trainer:
         loss_function: from logits and labels to the mean loss.
         clip_norm: bound of the gradient's norm, None for no bound.
         average: the running average of the weights, None where there is none.
+        generator: what the transform draws from, None where it draws nothing.
+        epoch_so_far: the figures of the epoch that is under way, None between epochs.
     """
 
     model: nn.Module
     forward: Callable[[Tensor], Tensor]
     optimizer: Optimizer
-    schedule: LRScheduler
+    schedule: LambdaLR
     transform: Callable[[Tensor], Tensor]
     loss_function: Callable[[Tensor, Tensor], Tensor]
     precision: Precision
     scaler: torch.amp.GradScaler
     clip_norm: float | None = None
     average: AveragedModel | None = None
+    generator: torch.Generator | None = None
     progress: Progress = field(default_factory=Progress)
+    epoch_so_far: "EpochSoFar | None" = None
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -83,22 +105,17 @@ class Trainer:
         model: nn.Module = self.model if self.average is None else self.average.module
         return model
 
-    def state(self) -> dict[str, Any]:
-        """Everything that resuming needs, beside the weights."""
-        return {
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "ema": None if self.average is None else _average_state(self.average),
-            "rng": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
-        }
+    @property
+    def learning_rate(self) -> float:
+        """That of the next step."""
+        return float(self.optimizer.param_groups[0]["lr"])
 
 
-def step(trainer: Trainer, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Forward, backward, update.
+def step(trainer: Trainer, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Forward, backward, update; no update where the loss or the gradient is not finite.
 
     Returns:
-        The mean loss, float32 [], and the logits [batch, classes], both on the device.
+        The mean loss, float32 [], the logits [batch, classes], and whether all was finite, bool []; on the device.
     """
     inputs = trainer.transform(images)  # in float32: bfloat16 would shift the augmentation's coordinates
     with trainer.precision.autocast():
@@ -106,74 +123,136 @@ def step(trainer: Trainer, images: Tensor, labels: Tensor) -> tuple[Tensor, Tens
         loss = trainer.loss_function(logits.float(), labels)
     trainer.optimizer.zero_grad(set_to_none=True)
     trainer.scaler.scale(loss).backward()
-    if trainer.clip_norm is not None:
-        trainer.scaler.unscale_(trainer.optimizer)
-        clip_grad_norm_(trainer.model.parameters(), trainer.clip_norm)
-    trainer.scaler.step(trainer.optimizer)
+    trainer.scaler.unscale_(trainer.optimizer)
+    norm = _clip(trainer.model, trainer.clip_norm)
+    # float16's gradients overflow now and then, which its scaler is for
+    is_finite = torch.isfinite(loss if trainer.precision.name == "float16" else loss + norm)
+    if trainer.scaler.is_enabled() or is_finite:  # an enabled scaler looks by itself, on the device
+        trainer.scaler.step(trainer.optimizer)
+        trainer.schedule.step()
     trainer.scaler.update()
-    trainer.schedule.step()
     if trainer.average is not None:
         trainer.average.update_parameters(trainer.model)
     trainer.progress.step += 1
-    return loss.detach(), logits.detach()
+    return loss.detach(), logits.detach(), is_finite
 
 
-def train_one_epoch(trainer: Trainer, batches: Iterable[Batch], images_in_epoch: int, title: str) -> dict[str, float]:
-    """Train on each batch once.
+def _clip(model: nn.Module, limit: float | None) -> Tensor:
+    """Scale the gradient down to the limit of its norm, where there is one; return the norm that it had."""
+    if limit is not None:
+        norm: Tensor = clip_grad_norm_(model.parameters(), limit)
+        return norm
+    return get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+
+
+@dataclass
+class EpochSoFar:
+    """Figures of an epoch, summed on the device as it goes.
+
+    Attributes:
+        loss_sum: of all images seen, float64 [] (float32 where the device has no such).
+        correct: images that were recognised, int64 [].
+        seen: images.
+        batches: steps.
+        learning_rate: of the last step.
+        seconds, waited: all of the time, and that spent waiting for batches.
+        first_bad: the number of the first batch whose loss or gradient was not finite, -1 for none; int64 [].
+    """
+
+    loss_sum: Tensor
+    correct: Tensor
+    first_bad: Tensor
+    seen: int = 0
+    batches: int = 0
+    learning_rate: float = 0.0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+    @classmethod
+    def on(cls, device: torch.device) -> "EpochSoFar":
+        """An epoch of which nothing is done."""
+        kind = torch.float64 if device.type != "mps" else torch.float32
+        none = torch.zeros((), device=device, dtype=torch.int64)
+        return cls(torch.zeros((), device=device, dtype=kind), none, none - 1)
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor, is_finite: Tensor, learning_rate: float) -> None:
+        """Count a step."""
+        self.loss_sum += loss * len(labels)
+        self.correct += (logits.argmax(dim=1) == labels).sum()
+        self.first_bad = torch.where((self.first_bad < 0) & ~is_finite, self.batches, self.first_bad)
+        self.seen += len(labels)
+        self.batches += 1
+        self.learning_rate = learning_rate
+
+    def require_finite(self) -> None:
+        """Wait for the device, and see whether all steps were.
+
+        Raises:
+            NotFiniteError: where one was not.
+        """
+        if (batch := int(self.first_bad)) >= 0:
+            raise NotFiniteError(batch)
+
+    def figures(self) -> dict[str, float]:
+        """What `train_one_epoch` returns."""
+        seconds = max(self.seconds, 1e-9)
+        return {
+            "learning_rate": self.learning_rate,
+            "train_loss": self.loss_sum.item() / self.seen,
+            "train_accuracy": self.correct.item() / self.seen,
+            "images_per_second": self.seen / seconds,
+            "seconds": self.seconds,
+            "data_wait": self.waited / seconds,
+        }
+
+
+def train_one_epoch(
+    trainer: Trainer, batches: Batches, images_in_epoch: int, title: str, after_step: Callable[[], None]
+) -> dict[str, float]:
+    """Train on each batch once; of an epoch that was broken off, on those that are left.
+
+    Args:
+        batches: the epoch's, from the one of this number on.
+        after_step: called after each step, when everything is in a state that can be saved.
 
     Returns:
-        train_loss and train_accuracy, means over the images as they were seen, images_per_second, the last
-        learning_rate used, and data_wait, the share of the time that was spent waiting for batches.
+        train_loss and train_accuracy, means over the images as they were seen, the last learning_rate used, seconds,
+        images_per_second, and data_wait, the share of the time that was spent waiting for batches.
 
     Raises:
-        TrainingError: where the loss is not finite.
+        NotFiniteError: where a loss or a gradient is not finite.
+        Interrupted: between steps, where the process was asked to stop.
     """
     trainer.model.train()
     device = next(trainer.model.parameters()).device
-    loss_sum = torch.zeros((), device=device, dtype=torch.float64 if device.type != "mps" else torch.float32)
-    correct = torch.zeros((), device=device, dtype=torch.int64)
-    seen = 0
-    stopwatch = Stopwatch()
-    start = refreshed = time.perf_counter()
-    with tqdm(total=images_in_epoch, desc=title, unit=" images", leave=False, disable=None) as bar:
-        for images, labels in stopwatch.waiting_for(batches):
-            learning_rate = trainer.optimizer.param_groups[0]["lr"]
-            loss, logits = step(trainer, images, labels)
-            loss_sum += loss * len(labels)
-            correct += (logits.argmax(dim=1) == labels).sum()
-            seen += len(labels)
-            if not bar.disable and time.perf_counter() - refreshed > REFRESH_SECONDS:
-                refreshed = time.perf_counter()
-                _require_finite(loss_sum.item(), "training", trainer)
+    so_far = trainer.epoch_so_far = trainer.epoch_so_far or EpochSoFar.on(device)
+    refreshed = last = time.perf_counter()
+    with (
+        tqdm(total=images_in_epoch, initial=so_far.seen, desc=title, unit=" images", leave=False, disable=None) as bar,
+        closing(batches(so_far.batches)) as remaining,
+    ):
+        for images, labels in remaining:
+            with deferred():
+                arrived = time.perf_counter()
+                learning_rate = trainer.learning_rate
+                loss, logits, is_finite = step(trainer, images, labels)
+                so_far.add(loss, logits, labels, is_finite, learning_rate)
+                so_far.waited += arrived - last
+                so_far.seconds += (now := time.perf_counter()) - last
+                last = now
+            if device.type == "cpu" or now - refreshed > REFRESH_SECONDS:
+                so_far.require_finite()
+            if not bar.disable and now - refreshed > REFRESH_SECONDS:
+                figures = so_far.figures()
                 bar.set_postfix(
-                    loss=f"{loss_sum.item() / seen:.4f}", accuracy=f"{correct.item() / seen:.2%}", refresh=False
+                    loss=f"{figures['train_loss']:.4f}", accuracy=f"{figures['train_accuracy']:.2%}", refresh=False
                 )
+            if now - refreshed > REFRESH_SECONDS:
+                refreshed = now
             bar.update(len(labels))
-    train_loss = loss_sum.item() / seen
-    _require_finite(train_loss, "training", trainer)
-    seconds = time.perf_counter() - start
-    return {
-        "learning_rate": learning_rate,
-        "train_loss": train_loss,
-        "train_accuracy": correct.item() / seen,
-        "images_per_second": seen / seconds,
-        "data_wait": stopwatch.seconds / seconds,
-    }
-
-
-class Stopwatch:
-    """Adds up the ``seconds`` that a loop waits for its next item."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def waiting_for(self, items: Iterable[Batch]) -> Iterator[Batch]:
-        start = time.perf_counter()
-        for item in items:
-            self.seconds += time.perf_counter() - start
-            yield item
-            start = time.perf_counter()
-        self.seconds += time.perf_counter() - start
+            after_step()
+    so_far.require_finite()
+    return so_far.figures()
 
 
 def fit(
@@ -181,29 +260,32 @@ def fit(
     epochs: int,
     train: Callable[[int], dict[str, float]],
     validate: Callable[[], tuple[float, float]],
+    keep: Callable[[dict[str, float], bool], None],
     patience: int | None,
     min_delta: float,
-) -> Iterator[tuple[dict[str, float], bool]]:
+) -> None:
     """Train epoch by epoch, validating after each, until the last or until early stopping.
 
     Args:
         train: trains the epoch of that number, from 0, and returns the figures of `train_one_epoch`.
         validate: returns the loss and the accuracy on the validation split.
+        keep: called after each epoch with its row of ``metrics.csv``, and whether it is the best so far.
         patience: epochs without a higher validation accuracy after which to stop, None for never.
         min_delta: how much higher counts.
 
-    Yields:
-        The row of ``metrics.csv`` of each epoch, and whether it is the best so far.
-
     Raises:
-        TrainingError: where a loss is not finite; the epoch's row is not yielded.
+        TrainingError: where the validation loss is not finite; the epoch is not kept.
     """
     progress = trainer.progress
     while progress.epoch < epochs and (patience is None or progress.epochs_without_improvement < patience):
-        start = time.perf_counter()
         trained = train(progress.epoch)
+        validated_from = time.perf_counter()
         val_loss, val_accuracy = validate()
-        _require_finite(val_loss, "validation", trainer)
+        if not math.isfinite(val_loss):
+            raise TrainingError(
+                f"epoch {progress.epoch + 1}: the validation loss is {val_loss} at a learning rate of "
+                f"{trainer.learning_rate:g}; {REMEDY}"
+            )
         row = {
             "epoch": progress.epoch + 1,
             "step": progress.step,
@@ -213,18 +295,13 @@ def fit(
             "val_loss": val_loss,
             "val_accuracy": val_accuracy,
             "images_per_second": round(trained["images_per_second"], 2),
-            "seconds": round(time.perf_counter() - start, 3),
+            "seconds": round(trained["seconds"] + time.perf_counter() - validated_from, 3),
             "data_wait": round(trained["data_wait"], 4),
         }
-        yield row, progress.record(row, min_delta)
-
-
-def _require_finite(loss: float, name: str, trainer: Trainer) -> None:
-    if not math.isfinite(loss):
-        raise TrainingError(
-            f"epoch {trainer.progress.epoch + 1}: the {name} loss is {loss} at a learning rate of "
-            f"{trainer.optimizer.param_groups[0]['lr']:g}; a lower optim.lr or optim.clip_norm=1 usually helps"
-        )
+        with deferred():
+            is_best = progress.record(row, min_delta)
+            trainer.epoch_so_far = None
+            keep(row, is_best)
 
 
 def average_weights(model: nn.Module, decay: float | None) -> AveragedModel | None:
@@ -232,7 +309,3 @@ def average_weights(model: nn.Module, decay: float | None) -> AveragedModel | No
     if decay is None:
         return None
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-
-
-def _average_state(average: AveragedModel) -> dict[str, Any]:
-    return {"weights": average.module.state_dict(), "n_averaged": average.n_averaged}

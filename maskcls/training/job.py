@@ -1,10 +1,10 @@
 """The training command: assembles data, model and optimizer, trains, keeps the checkpoints, tests once."""
 
-import dataclasses
 import logging
 import os
+import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,20 +21,31 @@ from maskcls.data.loaders import LabelledImages, Loader, Normalize
 from maskcls.data.photographs import Photographs, sampling_weights, seen_in_training
 from maskcls.data.sources import open_dataset
 from maskcls.data.statistics import IMAGENET, STUDY, Normalization, measure
-from maskcls.errors import UserError
+from maskcls.errors import TrainingError, UserError
 from maskcls.evaluation.calibration import Calibration, calibrate
 from maskcls.evaluation.facts import file_facts
 from maskcls.evaluation.measure import Measurement
 from maskcls.evaluation.metrics import percent_with_interval
 from maskcls.evaluation.predictions import Predictions, log_softmax, predict_logits
 from maskcls.evaluation.results import SYNTHETIC_NOTE, report_slices, write_evaluation
+from maskcls.interrupts import Interrupted
 from maskcls.models import build_model
-from maskcls.models.checkpoint import load_checkpoint, restore_model, save_checkpoint
+from maskcls.models.checkpoint import load_checkpoint, restore_model
 from maskcls.models.cpu import prepare_cpu
 from maskcls.models.precision import Precision, choose_device, choose_precision
 from maskcls.reporting.model_card import write_model_card
 from maskcls.run import Run
-from maskcls.training.fit import Trainer, average_weights, fit, train_one_epoch
+from maskcls.training.checkpoints import Checkpoints, Row, latest, repair_best, restore
+from maskcls.training.fit import REMEDY, NotFiniteError, Trainer, average_weights, fit, train_one_epoch
+from maskcls.training.health import (
+    DIVISOR,
+    RETRIES,
+    Collapse,
+    CollapsedError,
+    chance_loss,
+    find_collapse,
+    more_careful,
+)
 from maskcls.training.optim import build_optimizer, build_schedule
 
 log = logging.getLogger(__name__)
@@ -71,8 +82,8 @@ def train(config: TrainConfig, run: Run) -> float:
         The best validation accuracy, 0..1.
 
     Raises:
-        UserError: where the data or the device is not what the configuration says.
-        TrainingError: where the loss is not finite any more.
+        UserError: where the data, the device or a checkpoint is not what the configuration says.
+        TrainingError: where a loss or a gradient is not finite, or the training has collapsed and is to fail.
     """
     threads = prepare_cpu(config.threads)
     device = choose_device(config.device)
@@ -85,19 +96,82 @@ def train(config: TrainConfig, run: Run) -> float:
     _check_last_batch(config, len(data.splits["train"]))
     resident = keep_resident(config.data, data, device)
     _record(run, config, data, device, precision)
+    stored = resumable(run, data) if run.is_resumed else None
+    retries = 0 if stored is None else stored[0]["retries"]
+    while True:
+        try:
+            rows = train_epochs(more_careful(config, retries), run, data, device, precision, resident, retries, stored)
+            break
+        except CollapsedError:
+            stored, retries = None, retries + 1
+    if len(rows) < config.epochs:
+        log.info("stopped early: %d epochs without a better validation accuracy", config.early_stopping.patience)
 
+    with run.phase("test"):
+        tested = _test(config, data, run, device, precision)
+    write_model_card(run.directory, run.record, tested.get("best") or tested.get("last"))
+    if config.plots:
+        with run.phase("plots"):
+            _plot(data, rows, run.directory / "plots", f"{config.model.name}, {config.optim.name}")
+    _summarize(run, data)
+    return float(run.record["best"]["val_accuracy"])
+
+
+def train_epochs(
+    config: TrainConfig,
+    run: Run,
+    data: Data,
+    device: torch.device,
+    precision: Precision,
+    resident: bool,
+    retries: int = 0,
+    stored: tuple[dict[str, Any], Path] | None = None,
+) -> list[Row]:
+    """Train and validate epoch by epoch, and keep checkpoints.
+
+    Args:
+        resident: as `keep_resident` returns it.
+        retries: how often the training has collapsed before; ``config`` heeds that already.
+        stored: the checkpoint to go on from, None for the initial weights.
+
+    Returns:
+        The rows of ``metrics.csv``.
+
+    Raises:
+        TrainingError: where a loss or a gradient is not finite, or ``health.on_collapse`` says so.
+        CollapsedError: where the training is to be begun again.
+    """
+    random.seed(config.seed)  # nothing here draws from these two, but what a user adds may
+    np.random.seed(config.seed % 2**32)
     torch.manual_seed(config.seed)
     order, changes = torch.Generator(), torch.Generator(device)
     batches = Loader(data.splits["train"], config.data.batch_size, device, order, resident, draws(config.data, data))
     validation = Loader(data.splits["val"], config.data.eval_batch_size, device, resident=resident)
     trainer = build_trainer(config, data, device, precision, changes, len(batches))
 
+    about = {**_about(config, data, precision), "retries": retries}
+    checkpoints = Checkpoints(run.directory / "checkpoints", about, config.checkpoint.every)
+    if stored is not None:
+        resume(checkpoints, trainer, run, *stored)
+    chance = chance_loss(data.splits["train"].labels, draws(config.data, data))
+
     def train_epoch(epoch: int) -> dict[str, float]:
         # both are functions of seed and epoch alone, so that a resumed run draws what an uninterrupted one would
         order.manual_seed(_epoch_seed(config.seed, epoch, 0))
-        changes.manual_seed(_epoch_seed(config.seed, epoch, 1))
-        with run.phase("train"):
-            return train_one_epoch(trainer, batches, len(data.splits["train"]), f"epoch {epoch + 1}/{config.epochs}")
+        if trainer.epoch_so_far is None:
+            changes.manual_seed(_epoch_seed(config.seed, epoch, 1))
+        title = f"epoch {epoch + 1}/{config.epochs}"
+        try:
+            with run.phase("train"):
+                return train_one_epoch(
+                    trainer, batches.batches, len(batches.labels), title, lambda: checkpoints.save_if_due(trainer)
+                )
+        except NotFiniteError as error:
+            order.manual_seed(_epoch_seed(config.seed, epoch, 0))
+            start = error.batch * config.data.batch_size
+            positions = batches.order()[start : start + config.data.batch_size].tolist()
+            files = [data.index.splits["train"].paths[position] for position in positions]
+            raise _not_finite(run, trainer, len(batches), error.batch, files) from None
 
     validated = torch.empty(0)
 
@@ -110,26 +184,54 @@ def train(config: TrainConfig, run: Run) -> float:
         predictions = Predictions.from_logits(files.paths, data.index.classes, files.labels, validated)
         return predictions.loss, predictions.accuracy
 
-    rows = []
-    patience, min_delta = config.early_stopping.patience, config.early_stopping.min_delta
-    for row, is_best in fit(trainer, config.epochs, train_epoch, validate, patience, min_delta):
-        rows.append(row)
-        run.add_epoch(row)
-        _save(run.directory / "checkpoints", config, data, trainer, is_best, _calibrate(config, data, validated))
+    def keep(row: Row, is_best: bool) -> None:
+        collapse = find_collapse(row, validated, chance)
+        if collapse is not None:
+            handle_collapse(collapse, config, run, data, retries)
+        checkpoints.rows.append(row)
+        checkpoints.calibration = _calibrate(config, data, validated)
+        run.write_metrics(checkpoints.rows)
+        checkpoints.save(trainer, is_best)
         run.record.update(final=row, best=trainer.progress.best)
         run.write()
         log.info(_epoch_line(row, config.epochs, is_best))
-    if len(rows) < config.epochs:
-        log.info("stopped early: %d epochs without a better validation accuracy", patience)
 
-    with run.phase("test"):
-        tested = _test(config, data, run, device, precision)
-    write_model_card(run.directory, run.record, tested.get("best") or tested.get("last"))
-    if config.plots:
-        with run.phase("plots"):
-            _plot(data, rows, run.directory / "plots", f"{config.model.name}, {config.optim.name}")
-    _summarize(run, data)
-    return float(trainer.progress.best["val_accuracy"])
+    patience, min_delta = config.early_stopping.patience, config.early_stopping.min_delta
+    try:
+        fit(trainer, config.epochs, train_epoch, validate, keep, patience, min_delta)
+    except Interrupted:
+        checkpoints.save(trainer)
+        raise
+    return checkpoints.rows
+
+
+def handle_collapse(collapse: Collapse, config: TrainConfig, run: Run, data: Data, retries: int) -> None:
+    """Record a collapse, say what was seen and what helps, and do what ``health.on_collapse`` says.
+
+    Raises:
+        TrainingError: where that is to fail, or another try has collapsed, too.
+        CollapsedError: where it is to try again; the checkpoints of this try are gone.
+    """
+    told = run.record.setdefault("collapses", {})
+    is_new, told[f"try {retries + 1}"] = f"try {retries + 1}" not in told, collapse._asdict()
+    seen = (
+        f"epoch {collapse.epoch}: the training has collapsed: every validation image is taken for "
+        f"{data.index.classes[collapse.label]}, and the training loss, {collapse.train_loss:.4f}, is that of guessing, "
+        f"{collapse.chance_loss:.4f}, at a learning rate of {config.optim.lr:g}"
+    )
+    helps = f"a lower optim.lr, such as {config.optim.lr / DIVISOR:g}, schedule.warmup_epochs=1 or another seed helps"
+    if config.health.on_collapse == "warn":
+        if is_new:
+            log.warning("%s; %s, and health.on_collapse=retry does both of the first two", seen, helps)
+        return
+    if config.health.on_collapse == "fail" or retries == RETRIES:
+        raise TrainingError(f"{seen}; {helps}")
+    log.warning("%s; begun again at a learning rate of %g, with a warm-up", seen, config.optim.lr / DIVISOR)
+    for name in ("last", "previous", "best"):
+        (run.directory / "checkpoints" / f"{name}.pt").unlink(missing_ok=True)
+    run.write_metrics([])
+    run.write()
+    raise CollapsedError
 
 
 def load_data(config: AnyDataConfig) -> Data:
@@ -234,6 +336,7 @@ def build_trainer(
         scaler=precision.grad_scaler(),
         clip_norm=config.optim.clip_norm,
         average=average_weights(model, config.ema_decay),
+        generator=generator,
     )
 
 
@@ -322,25 +425,67 @@ def _test(
     return tested
 
 
-def _save(
-    directory: Path, config: TrainConfig, data: Data, trainer: Trainer, is_best: bool, calibration: Calibration
-) -> None:
-    """Write ``last.pt``, and ``best.pt`` where this epoch is the best so far."""
-    common = {
+def _about(config: TrainConfig, data: Data, precision: Precision) -> dict[str, Any]:
+    """What all checkpoints of a training hold."""
+    return {
         "config": as_dictionary(config),
         "classes": list(data.index.classes),
         "positive_class": config.data.positive_class,
         "normalization": data.normalization._asdict(),
         "input_size": config.data.input_size,
-        "precision": trainer.precision.name,
-        "temperature": calibration.temperature,
-        "threshold": calibration.threshold,
+        "precision": precision.name,
         "data_fingerprint": data.fingerprint,
-        "progress": dataclasses.asdict(trainer.progress),
     }
-    save_checkpoint(directory / "last.pt", {"model": trainer.model.state_dict(), **common, **trainer.state()})
-    if is_best:
-        save_checkpoint(directory / "best.pt", {"model": trainer.evaluated_model.state_dict(), **common})
+
+
+def resumable(run: Run, data: Data) -> tuple[dict[str, Any], Path] | None:
+    """The checkpoint that a run goes on from, and its path; None where none had been written.
+
+    Raises:
+        UserError: where no checkpoint is whole, or the data is not what it was.
+    """
+    found = latest(run.directory / "checkpoints")
+    if found is None:
+        log.info("no checkpoint had been written: the training starts from its beginning")
+        return None
+    content, _ = found
+    if content["data_fingerprint"] != data.fingerprint:
+        raise UserError(f"resume={run.directory}: {data.index.root} does not hold the files that this run began with")
+    return found
+
+
+def resume(checkpoints: Checkpoints, trainer: Trainer, run: Run, content: Mapping[str, Any], path: Path) -> None:
+    """Put a training where a checkpoint left it.
+
+    Raises:
+        UserError: where it makes no sense.
+    """
+    restore(trainer, content, path)
+    checkpoints.rows[:] = content["rows"]
+    checkpoints.calibration = Calibration.of(content)
+    if not repair_best(checkpoints.directory, content):
+        if trainer.progress.best:
+            log.warning(
+                "best.pt of epoch %d is missing or damaged: the best epoch is looked for anew from here",
+                trainer.progress.best["epoch"],
+            )
+        trainer.progress.best = {}
+    run.write_metrics(checkpoints.rows)
+    so_far = trainer.epoch_so_far
+    within = f" and {so_far.batches} steps of the next" if so_far is not None and so_far.batches else ""
+    log.info("resumed from %s, after %d epochs%s", path, trainer.progress.epoch, within)
+
+
+def _not_finite(run: Run, trainer: Trainer, steps_per_epoch: int, batch: int, files: list[str]) -> TrainingError:
+    """What to say of a loss or gradient that is not finite; the batch's files are in ``run.json``."""
+    epoch = trainer.progress.epoch
+    rate = trainer.learning_rate
+    run.record["failed_batch"] = {"epoch": epoch + 1, "batch": batch + 1, "learning_rate": rate, "files": files}
+    shown = ", ".join(files[:3]) + (", ..." if len(files) > 3 else "")
+    return TrainingError(
+        f"epoch {epoch + 1}, step {epoch * steps_per_epoch + batch + 1}: the loss or its gradient is not finite, at a "
+        f"learning rate of {rate:g}, on the batch of {shown} (all in run.json); {REMEDY}"
+    )
 
 
 def _epoch_seed(seed: int, epoch: int, purpose: int) -> int:
@@ -355,6 +500,7 @@ def _record(run: Run, config: TrainConfig, data: Data, device: torch.device, pre
         device=str(device),
         precision=precision.name,
         seed=config.seed,
+        epochs=config.epochs,
         model=config.model.name,
         optimizer=config.optim.name,
         data={

@@ -39,7 +39,8 @@ def build_schedule(config: ScheduleConfig, optimizer: Optimizer, epochs: int, st
             warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
             return LambdaLR(optimizer, lambda step: _cosine(step, total, warmup, config.final_factor))
         case _:
-            return LambdaLR(optimizer, lambda step: 1.0)
+            rising = round(config.warmup_epochs * steps_per_epoch)
+            return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / (rising + 1)))
 
 
 def _one_cycle(step: int, total: int, config: OneCycleConfig) -> float:

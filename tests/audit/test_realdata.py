@@ -1,7 +1,10 @@
 """The audit of the real data set, whose photographs are known, and of another with masks that were drawn on."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from tables import read_table
 
@@ -37,3 +40,48 @@ def test_a_mask_that_was_drawn_on_makes_a_related_picture(shared: Path, tmp_path
     pairs = [link for link in links if person(link["first"]) == person(link["second"])]
     assert len(pairs) >= 280
     assert sum(link["evidence"] == "edited" for link in pairs) >= 0.98 * len(pairs)
+
+
+def rotated(image: np.ndarray, degrees: float, zoom: float) -> np.ndarray:
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, zoom)
+    return cv2.warpAffine(image, matrix, (width, height))
+
+
+# by name of the planted case: what makes it, how it is stored, and how its link is to be called
+PLANTED: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str, str]] = {
+    "rotate": (lambda image: rotated(image, 30, 1), ".png", "transformed"),
+    "zoom": (lambda image: rotated(image, 0, 1.3), ".png", "transformed"),
+    "flip": (lambda image: image[:, ::-1], ".png", "transformed"),
+    "jpeg": (lambda image: image, ".jpg", "re-encoded"),
+    "half": (lambda image: cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), ".png", "resized"),
+}
+
+
+def test_planted_copies_of_photographs_are_found(shared: Path, tmp_path: Path) -> None:
+    originals = sorted((shared / "data" / "wild_dev" / "WithoutMask").iterdir())[:200]
+    for number, path in enumerate(originals):
+        folder = tmp_path / "data" / ("even", "odd")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        image = cv2.imread(str(path))
+        cv2.imwrite(str(folder / f"{number}_original.png"), image)
+        for name, (change, suffix, _) in PLANTED.items():
+            cv2.imwrite(str(folder / f"{number}_{name}{suffix}"), change(image), [cv2.IMWRITE_JPEG_QUALITY, 40])
+    assert cli.main("audit", [f"data.root={tmp_path / 'data'}", f"hydra.run.dir={tmp_path / 'audit'}"]) == 0
+    groups = {Path(row["path"]).stem: row for row in read_table(tmp_path / "audit" / "groups.csv")}
+    found = {
+        name: [
+            groups[f"{number}_{name}"]["group"] == groups[f"{number}_original"]["group"]
+            for number in range(len(originals))
+        ]
+        for name in PLANTED
+    }
+    assert {name: sum(of_kind) for name, of_kind in found.items() if sum(of_kind) < 0.99 * len(of_kind)} == {}
+    links = read_table(tmp_path / "audit" / "links.csv")
+    for name, (_, suffix, evidence) in PLANTED.items():
+        kinds = [
+            link["evidence"]
+            for link in links
+            if {Path(link[end]).stem.split("_")[1] for end in ("first", "second")} == {"original", name}
+        ]
+        assert kinds.count(evidence) >= 0.95 * len(kinds), (name, suffix)

@@ -341,3 +341,15 @@ def test_weighted_draws_are_a_function_of_the_seed(split: LabelledImages) -> Non
         order(Loader(split, 4, CPU, torch.Generator().manual_seed(seed), weights=[1.0] * COUNT)) for seed in (0, 0, 1)
     ]
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_batches_go_on_from_any_of_them(dataset: Path) -> None:
+    split = LabelledImages(np.arange(10 * 3, dtype=np.uint8).reshape(10, 1, 1, 3), [0] * 10)
+
+    def first_values(start: int) -> list[list[int]]:
+        loader = Loader(split, 4, torch.device("cpu"), torch.Generator().manual_seed(3))
+        return [images[:, 0, 0, 0].tolist() for images, _ in loader.batches(start)]
+
+    whole = first_values(0)
+    assert [len(batch) for batch in whole] == [4, 4, 2]
+    assert [first_values(start) for start in (1, 2, 3)] == [whole[1:], whole[2:], []]

@@ -1,20 +1,25 @@
 """The loop: precisions, clipping, averaging, progress and early stopping."""
 
 import math
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 import torch
 from torch import nn
 
-from maskcls.errors import TrainingError, UserError
+from maskcls.data.loaders import Batch
+from maskcls.errors import TrainingError
+from maskcls.interrupts import Interrupted, listening
 from maskcls.models.precision import Precision
 from maskcls.training import fit as loop
-from maskcls.training.fit import Progress, Stopwatch, Trainer, average_weights, fit, step, train_one_epoch
+from maskcls.training.fit import NotFiniteError, Progress, Trainer, average_weights, fit, step, train_one_epoch
 
 CPU = torch.device("cpu")
 TRAINED = {
     "learning_rate": 0.1, "train_loss": 1.0, "train_accuracy": 0.5, "images_per_second": math.pi, "data_wait": 1 / 3,
+    "seconds": 2.00049,
 }  # fmt: skip
 
 
@@ -46,10 +51,18 @@ def batches(count: int = 8, size: int = 6) -> list[tuple[torch.Tensor, torch.Ten
     return made
 
 
+def train_on(
+    trainer: Trainer, data: Iterable[Batch], after_step: Callable[[], None] = lambda: None
+) -> dict[str, float]:
+    """Train a new epoch on some batches."""
+    trainer.epoch_so_far = None
+    return train_one_epoch(trainer, lambda start: (batch for batch in list(data)[start:]), 48, "", after_step)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_each_precision_learns(precision: str) -> None:
     trainer = tiny_trainer(precision)
-    losses = [train_one_epoch(trainer, batches(), 48, "")["train_loss"] for _ in range(6)]
+    losses = [train_on(trainer, batches())["train_loss"] for _ in range(6)]
     assert losses[-1] < 0.7 * losses[0]
     assert trainer.progress.step == 48
     assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
@@ -75,7 +88,7 @@ def test_float16_steps_match_float32_after_unscaling() -> None:
 def test_the_epoch_reports_means_over_images() -> None:
     trainer = tiny_trainer(lr=1e-12)
     data = [*batches(2, size=6), *batches(1, size=2)]
-    stats = train_one_epoch(trainer, data, 14, "")
+    stats = train_on(trainer, data)
     images, labels = (torch.cat(parts) for parts in zip(*data, strict=True))
     with torch.no_grad():
         logits = trainer.model(images.float() / 255)
@@ -93,7 +106,7 @@ def test_the_forward_pass_goes_through_the_compiled_form() -> None:
 
     trainer.forward = compiled
     images, labels = batches(1)[0]
-    _, logits = step(trainer, images, labels)
+    _, logits, _ = step(trainer, images, labels)
     assert seen == [(6, 3, 8, 8)]
     torch.testing.assert_close(logits, step(plain, images, labels)[1] * 3)
     # what was compiled shares the weights that are updated
@@ -120,33 +133,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_a_stopwatch_counts_the_waiting_and_not_the_work(clock: Clock) -> None:
-    def items() -> Iterator[int]:
-        for seconds in (1, 2, 4):
-            clock.take(seconds)
-            yield seconds
-        clock.take(8)  # to find that there is no more
-
-    stopwatch = Stopwatch()
-    seen = []
-    for item in stopwatch.waiting_for(items()):
-        clock.take(1000)
-        seen.append((item, stopwatch.seconds))
-    assert seen == [(1, 1), (2, 3), (4, 7)]
-    assert stopwatch.seconds == 15
-    assert list(stopwatch.waiting_for(iter([]))) == []
-    assert stopwatch.seconds == 15
-
-
-def test_a_stopwatch_hands_an_error_on(clock: Clock) -> None:
-    def items() -> Iterator[int]:
-        yield 1
-        raise UserError("the file is gone")
-
-    with pytest.raises(UserError, match="the file is gone"):
-        list(Stopwatch().waiting_for(items()))
-
-
 def test_the_epoch_reports_its_speed_and_the_share_of_it_that_was_waiting(clock: Clock) -> None:
     data = batches(4)
 
@@ -158,7 +144,7 @@ def test_the_epoch_reports_its_speed_and_the_share_of_it_that_was_waiting(clock:
     trainer = tiny_trainer()
     forward = trainer.forward
     trainer.forward = lambda inputs: clock.take(1.5) or forward(inputs)
-    stats = train_one_epoch(trainer, slowly(), 24, "")
+    stats = train_one_epoch(trainer, lambda start: slowly(), 24, "", lambda: None)
     assert stats["data_wait"] == 0.25
     assert stats["images_per_second"] == 3.0
 
@@ -168,7 +154,17 @@ def test_a_row_holds_the_figures_of_an_epoch_rounded_where_they_are_times(clock:
         clock.take(2.00049)
         return TRAINED
 
-    ((row, is_best),) = fit(tiny_trainer(), 1, train, lambda: (clock.take(1) or 0.25, 0.75), None, 0.0)
+    kept = []
+    fit(
+        tiny_trainer(),
+        1,
+        train,
+        lambda: (clock.take(1) or 0.25, 0.75),
+        lambda row, is_best: kept.append((row, is_best)),
+        None,
+        0.0,
+    )
+    ((row, is_best),) = kept
     assert is_best
     assert list(row.items()) == [
         ("epoch", 1), ("step", 0), ("learning_rate", 0.1), ("train_loss", 1.0), ("train_accuracy", 0.5),
@@ -187,8 +183,10 @@ def test_the_gradient_is_clipped() -> None:
 
 def test_a_loss_that_is_not_finite_ends_the_training() -> None:
     trainer = tiny_trainer(lr=1e30)
-    with pytest.raises(TrainingError, match=r"epoch 1: the training loss is (nan|inf) at a learning rate of 1e\+30"):
-        train_one_epoch(trainer, batches(), 48, "")
+    with pytest.raises(NotFiniteError) as caught:
+        train_on(trainer, batches())
+    assert caught.value.batch > 0
+    assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
 
 
 def test_the_average_follows_the_weights_and_is_what_is_evaluated() -> None:
@@ -206,15 +204,61 @@ def test_the_average_follows_the_weights_and_is_what_is_evaluated() -> None:
     assert average_weights(trainer.model, None) is None
 
 
-def test_the_state_survives_torch_save_with_weights_only(tmp_path) -> None:
+@pytest.mark.parametrize("where", ["images", "weights"])
+def test_a_step_that_is_not_finite_touches_no_weight(where: str) -> None:
     trainer = tiny_trainer()
-    trainer.average = average_weights(trainer.model, 0.9)
-    step(trainer, *batches(1)[0])
-    torch.save(trainer.state(), tmp_path / "state.pt")
-    restored = torch.load(tmp_path / "state.pt", weights_only=True)
-    assert restored["schedule"]["last_epoch"] == 1
-    assert torch.equal(restored["rng"]["cpu"], torch.get_rng_state())
-    assert torch.equal(restored["ema"]["weights"]["3.weight"], trainer.evaluated_model[3].weight)
+    images, labels = batches(1)[0]
+    if where == "images":
+        trainer.transform = lambda x: x.float() * math.nan
+    else:  # a finite loss whose gradient overflows
+        trainer.loss_function = lambda logits, labels: (logits.sum() * 0).sqrt()
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    loss, _, is_finite = step(trainer, images, labels)
+    assert not is_finite
+    assert loss.isnan() == (where == "images")
+    assert all(torch.equal(p, b) for p, b in zip(trainer.model.parameters(), before, strict=True))
+
+
+def test_the_batch_that_is_not_finite_is_told() -> None:
+    trainer = tiny_trainer()
+    trainer.transform = lambda x: x.float() / (1.0 if trainer.progress.step < 5 else 0.0)
+    with pytest.raises(NotFiniteError) as caught:
+        train_on(trainer, batches())
+    assert caught.value.batch == 5
+
+
+def test_an_epoch_that_is_broken_off_goes_on_with_the_batches_that_are_left() -> None:
+    whole, parted = tiny_trainer(), tiny_trainer()
+    data = batches()
+    expected = train_on(whole, data)
+
+    def stop() -> None:
+        if parted.progress.step == 3:
+            raise Interrupted(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        train_on(parted, data, stop)
+    assert parted.epoch_so_far.batches == 3
+    found = train_one_epoch(parted, lambda start: (batch for batch in data[start:]), 48, "", lambda: None)
+    for key in ("train_loss", "train_accuracy", "learning_rate"):
+        assert found[key] == expected[key]
+    for p, q in zip(whole.model.parameters(), parted.model.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_a_signal_waits_for_the_end_of_the_step() -> None:
+    trainer = tiny_trainer()
+
+    def send(images: torch.Tensor) -> torch.Tensor:
+        if trainer.progress.step == 2:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return images.float() / 255
+
+    trainer.transform = send
+    with listening(), pytest.raises(Interrupted) as caught:
+        train_on(trainer, batches())
+    assert caught.value.exit_status == 128 + signal.SIGUSR1
+    assert trainer.epoch_so_far.batches == trainer.progress.step == 3
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
@@ -230,7 +274,7 @@ def test_precision_changes_no_pixel_of_the_input(precision: str) -> None:
 def test_a_validation_loss_that_is_not_finite_ends_the_training() -> None:
     trainer = tiny_trainer()
     with pytest.raises(TrainingError, match="epoch 1: the validation loss is nan"):
-        list(fit(trainer, 3, lambda epoch: TRAINED, lambda: (math.nan, 0.5), None, 0.0))
+        fit(trainer, 3, lambda epoch: TRAINED, lambda: (math.nan, 0.5), pytest.fail, None, 0.0)
     assert trainer.progress.epoch == 0
 
 
@@ -258,9 +302,14 @@ def test_only_a_rise_of_accuracy_beyond_min_delta_resets_the_patience() -> None:
 
 def epochs_of(accuracies: list[float], patience: int | None) -> list[tuple[int, bool]]:
     trainer = tiny_trainer()
-    remaining = iter(accuracies)
-    rows = fit(trainer, len(accuracies), lambda epoch: TRAINED, lambda: (0.5, next(remaining)), patience, 0.0)
-    return [(r["epoch"], is_best) for r, is_best in rows]
+    remaining, kept = iter(accuracies), []
+
+    def keep(row: dict[str, float], is_best: bool) -> None:
+        assert trainer.epoch_so_far is None
+        kept.append((row["epoch"], is_best))
+
+    fit(trainer, len(accuracies), lambda epoch: TRAINED, lambda: (0.5, next(remaining)), keep, patience, 0.0)
+    return kept
 
 
 def test_all_epochs_run_without_patience() -> None:

@@ -1,0 +1,78 @@
+"""Being asked to stop: by the user (SIGINT), the system (SIGTERM) or a scheduler whose time is up (SIGUSR1)."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+
+
+class Interrupted(KeyboardInterrupt):
+    """The process was asked to stop.
+
+    Attributes:
+        exit_status: what it is to end with, 128 and the signal's number.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_status = 128 + number
+
+
+class _State:
+    """Of the process: signals are its own.
+
+    Attributes:
+        received: the signal that asked first.
+        deferring: how many blocks that must not be broken off are open.
+    """
+
+    received: int | None = None
+    deferring: int = 0
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Turn the signals into `Interrupted`, raised where the program is, or where the block of `deferred` ends.
+
+    A second SIGINT ends the process at once. In threads other than the main one nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _State.received, _State.deferring = None, 0
+    before = {number: signal.signal(number, _receive) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _receive(number: int, _: FrameType | None) -> None:
+    if _State.received is not None:
+        if number == signal.SIGINT:
+            os._exit(128 + number)
+        return  # it is stopping already
+    _State.received = number
+    if not _State.deferring:
+        raise Interrupted(number)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let no signal break off the block: `Interrupted` is raised at its end.
+
+    A signal that has been raised before, so that the program is on its way out, is not raised again.
+    """
+    known = _State.received
+    _State.deferring += 1
+    try:
+        yield
+    finally:
+        _State.deferring -= 1
+    if _State.received is not None and known is None and not _State.deferring:
+        raise Interrupted(_State.received)

@@ -1,0 +1,98 @@
+"""Signals: what they interrupt, what they wait for, and what a second one does."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from maskcls.interrupts import SIGNALS, Interrupted, deferred, listening
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_interrupts_with_the_status_of_shells(number: int) -> None:
+    with pytest.raises(Interrupted) as caught, listening():
+        os.kill(os.getpid(), number)
+    assert caught.value.exit_status == 128 + number
+
+
+def test_a_signal_waits_for_the_block_that_defers_it() -> None:
+    done = []
+
+    def work() -> None:
+        with deferred():
+            with deferred():
+                os.kill(os.getpid(), signal.SIGTERM)
+                done.append("inner")
+            done.append("outer")
+        done.append("after")
+
+    with listening(), pytest.raises(Interrupted):
+        work()
+    assert done == ["inner", "outer"]
+
+
+def test_on_the_way_out_nothing_is_interrupted_again() -> None:
+    done = []
+
+    def work() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            with deferred():
+                os.kill(os.getpid(), signal.SIGUSR1)
+                done.append("saved")
+            done.append("reported")
+
+    with listening(), pytest.raises(Interrupted):
+        work()
+    assert done == ["saved", "reported"]
+
+
+def test_an_error_in_a_block_that_defers_is_handed_on() -> None:
+    def work() -> None:
+        with deferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise ValueError("broken")
+
+    with listening(), pytest.raises(ValueError, match="broken"):
+        work()
+
+
+def test_the_handlers_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with listening():
+        assert all(signal.getsignal(number) not in before for number in SIGNALS)
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+    with listening():
+        pass  # a signal of before is forgotten
+
+
+def test_other_threads_listen_to_nothing() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    found = []
+
+    def listen() -> None:
+        with listening():
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    thread.join()
+    assert found == [before]
+
+
+def test_a_second_sigint_stops_at_once() -> None:
+    code = """
+import os, signal
+from maskcls.interrupts import deferred, listening
+with listening(), deferred():
+    os.kill(os.getpid(), signal.SIGINT)
+    print("first", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    print("second", flush=True)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout) == (130, "first\n")
