@@ -70,7 +70,10 @@ def resumed_config(directory: Path, composed: DictConfig, overrides: Sequence[Ov
     for key in {override.key_or_group for override in overrides} & set(CHANGEABLE):
         OmegaConf.update(stored, key, OmegaConf.select(composed, key))
     values: Any = OmegaConf.to_container(stored, resolve=False)
-    config: TrainConfig = parse("train", values)
+    try:
+        config: TrainConfig = parse("train", values)
+    except UserError as error:
+        raise UserError(f"resume={directory}: {error}") from None
     return config
 
 

@@ -687,7 +687,7 @@ def test_what_a_checkpoint_holds_is_read() -> None:
     assert schema.parse_stored_model(MODEL["mycnn"], 24) == parse("train", values("train", "model=mycnn")).model
     with pytest.raises(UserError, match="'data' is a group of keys, not a value"):
         schema.parse_stored_data(None)
-    with pytest.raises(UserError, match="data.input_size=20 contradicts model=mycnn"):
+    with pytest.raises(UserError, match=r"^data\.input_size=20 contradicts model=mycnn"):
         schema.parse_stored_model(MODEL["mycnn"], 20)
 
 

@@ -2,12 +2,19 @@
 
 import csv
 import json
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
+import pytest
+import torch
 from configuration import small, start_run
 
 from maskcls import cli
 from maskcls.models.checkpoint import load_checkpoint
+from maskcls.run import read_run
+from maskcls.training.checkpoints import Checkpoints
 from maskcls.training.job import train
 
 SETTINGS = ("model=mycnn", "data=folder", "data.input_size=16", "data.batch_size=8", "epochs=2", "device=cpu")
@@ -42,12 +49,103 @@ def test_a_failing_job_leaves_the_others_alone(dataset: Path, capfd) -> None:
     assert [row["status"] for row in rows] == ["finished", "finished", "failed"]
     assert {row["optim.lr"] for row in rows[:2]} == {"0.01", "0.02"}
     assert float(rows[0]["val_accuracy"]) >= float(rows[1]["val_accuracy"])
-    assert "the training loss is" in rows[2]["error"]
+    assert "the loss or its gradient is not finite" in rows[2]["error"]
     failed = Path("sweep") / rows[2]["run"]
     assert json.loads((failed / "run.json").read_text())["exit_status"] == 3
-    assert "the training loss is" in (failed / "train.log").read_text()
-    assert "the training loss is" in capfd.readouterr().err
+    assert "the loss or its gradient is not finite" in (failed / "train.log").read_text()
+    assert "the loss or its gradient is not finite" in capfd.readouterr().err
 
 
 def test_a_large_number_is_not_named_like_a_small_one() -> None:
     assert cli._slug(3, "optim.lr=1e+18,optim=sgd") == "3_optim.lr-1e18_optim-sgd"
+
+
+def test_a_sweep_that_was_broken_off_is_finished(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = ("optim=adam,sgd", "seed=1,2")
+    assert sweep(dataset, *values) == 0
+    Path("sweep").rename("whole")
+    real = Checkpoints.save_if_due
+    steps = iter(range(100))
+
+    def save_if_due(self: Checkpoints, trainer: Any) -> None:
+        real(self, trainer)
+        if next(steps) == 15:  # of 12 steps a job: in the second
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save_if_due", save_if_due)
+        assert sweep(dataset, *values) == 143
+    assert f"maskcls-train resume={Path('sweep').absolute()}" in capsys.readouterr().err
+    jobs = {path.name: read_run(path)["status"] for path in Path("sweep").iterdir() if path.is_dir()}
+    assert jobs == {"0_optim-adam_seed-1": "finished", "1_optim-adam_seed-2": "interrupted"}
+    first = Path("sweep/0_optim-adam_seed-1/run.json").read_bytes()
+
+    assert cli.main("train", ["resume=sweep"]) == 0
+    assert Path("sweep/0_optim-adam_seed-1/run.json").read_bytes() == first
+    names = sorted(path.name for path in Path("whole").iterdir() if path.is_dir())
+    assert sorted(path.name for path in Path("sweep").iterdir() if path.is_dir()) == names
+    for name in names:
+        whole, resumed = (
+            load_checkpoint(Path(top, name, "checkpoints/last.pt"))["model"] for top in ("whole", "sweep")
+        )
+        assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+        assert read_run(Path("sweep", name))["status"] == "finished"
+        assert "resume: null" in Path("sweep", name, "config.yaml").read_text()
+    leaderboards = [Path(top, "leaderboard.csv").read_text().splitlines() for top in ("whole", "sweep")]
+    assert len(leaderboards[0]) == len(leaderboards[1]) == 5
+    # again, there is nothing to do
+    assert cli.main("train", ["resume=sweep"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optim.lr=1", "optim.lr=1: a run that is resumed keeps its optim.lr; what may change is epochs, "),
+        ("model=vgg16", "model=vgg16: a run that is resumed keeps its model; "),
+        ("epoch=3", "; did you mean 'epochs'?"),
+        ("hydra.run.dir=other", "a run that is resumed stays where it is"),
+    ],
+)
+def test_what_a_resumed_run_keeps(
+    override: str, message: str, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = small(dataset)
+    start_run(tmp_path / "run", config).finish("interrupted", 143)
+    assert cli.main("train", [f"resume={tmp_path / 'run'}", override]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert read_run(tmp_path / "run")["status"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda run: run.mkdir(), "no directory of a run, which holds run.json, or of a sweep, multirun.yaml"),
+        (lambda run: None, "no directory of a run, which holds run.json"),
+        (lambda run: (run.mkdir(), (run / "run.json").write_text("{}")), "cannot read config.yaml: "),
+        (
+            lambda run: (run.mkdir(), (run / "run.json").write_text("{}"), (run / "config.yaml").write_text("a: [")),
+            "cannot read config.yaml: ",
+        ),
+        (
+            lambda run: (
+                run.mkdir(),
+                (run / "run.json").write_text("{}"),
+                (run / "config.yaml").write_text("model: 3"),
+            ),
+            "model=3: 'model' is a group of keys, not a value",
+        ),
+        (lambda run: (run.mkdir(), (run / "multirun.yaml").write_text("hydra: 3")), "cannot read multirun.yaml: "),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused_in_a_line(
+    prepare: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(tmp_path / "run")
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main("train", [f"resume={tmp_path / 'run'}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert sorted(tmp_path.rglob("*")) == before
