@@ -96,7 +96,7 @@ def main(command: str, arguments: Sequence[str]) -> int:
                 require_files(job.config)
             return _run(command, line, directory_of(line, jobs[0].composed))
     except MaskclsError as error:
-        print(f"maskcls-{command}: {error}", file=sys.stderr)
+        print(printable(f"maskcls-{command}: {error}"), file=sys.stderr)
         return error.exit_status
     except Interrupted as error:
         return error.exit_status
@@ -323,6 +323,18 @@ def _show(error: Exception, command: str, directory: Path) -> tuple[str, int]:
     return message, status
 
 
+def printable(text: str) -> str:
+    """The text with escapes for what would move a terminal's cursor, colour it or hide letters."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+class SafeFormatter(logging.Formatter):
+    """For the run's log, which people look at in terminals, too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 class ConsoleHandler(logging.Handler):
     """Writes records between progress bars, without tracebacks: information to stdout, the rest to stderr."""
 
@@ -331,7 +343,7 @@ class ConsoleHandler(logging.Handler):
 
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
         encoding = stream.encoding or "utf-8"
-        text = record.getMessage().encode(encoding, "backslashreplace").decode(encoding)
+        text = printable(record.getMessage()).encode(encoding, "backslashreplace").decode(encoding)
         with contextlib.suppress(OSError):  # a console that goes away does not end a training
             tqdm.write(text, file=stream)
             stream.flush()

@@ -173,6 +173,7 @@ class DataConfig:
     cache_dir: Path
     cache_gb: NonNegative | None
     workers: Count | None
+    on_bad_image: Literal["error", "skip"]
     resident: Choice
 
 
@@ -278,6 +279,7 @@ class EvalDataConfig:
     cache_dir: Path
     cache_gb: NonNegative | None
     workers: Count | None
+    on_bad_image: Literal["error", "skip"]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,15 @@
-"""How many cores this process may use."""
+"""How many cores this process may use, and work that is spread over them."""
 
 import math
 import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def usable_cores() -> int:
@@ -36,3 +43,17 @@ def _quota(root: Path, membership: Path) -> float:
             if limit != "max":
                 quota = min(quota, int(limit) / int(period))
     return quota
+
+
+@contextmanager
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Iterator[Result]]:
+    """Apply a function to items in threads; OpenCV, torch and the system release the interpreter's lock.
+
+    Yields:
+        The results, in the items' order. What has not been begun when the block ends, or is broken off, never is.
+    """
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -41,6 +41,7 @@ COMMON_DATA = {
     "normalization": "dataset", "val_fraction": 0.2, "test_fraction": 0.3, "split_seed": 4,
     "split": "grouped", "groups": "/data/groups.csv", "sampling": "photographs",
     "cache_dir": "/cache", "cache_gb": 1.5, "workers": 2, "resident": True,
+    "on_bad_image": "skip",
 }  # fmt: skip
 DATA = {
     "folder": {**COMMON_DATA, "name": "folder"},
@@ -71,7 +72,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
     },
     "eval": {
         "ckpt": "/runs/best.pt", "split": "val", "device": "cpu", "threads": 3, "precision": "float32", "plots": False,
-        "data": {"root": "/data/faces", "batch_size": 16, "cache_dir": "/cache", "cache_gb": 1.5, "workers": 2},
+        "data": {"root": "/data/faces", "batch_size": 16, "cache_dir": "/cache", "cache_gb": 1.5, "workers": 2,
+                 "on_bad_image": "skip"},
         "evaluation": {"threshold": 0.25, "equalised_size": 16},
         "faces": {"mode": "auto", "model": "/models/yunet.onnx"},
     },
@@ -423,6 +425,8 @@ NAMES: dict[str, tuple[str | bool, ...]] = {
     "TrainConfig.precision": ("auto", "float32", "bfloat16", "float16"),
     "TrainConfig.test": ("best", "last", "both", "none"),
     "HealthConfig.on_collapse": ("warn", "fail", "retry"),
+    "DataConfig.on_bad_image": ("error", "skip"),
+    "EvalDataConfig.on_bad_image": ("error", "skip"),
     "DataConfig.normalization": ("study", "dataset", "imagenet"),
     "DataConfig.resident": ("auto", True, False),
     "DataConfig.split": ("as_shipped", "grouped"),

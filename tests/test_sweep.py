@@ -135,7 +135,7 @@ def test_what_a_resumed_run_keeps(
                 (run / "run.json").write_text("{}"),
                 (run / "config.yaml").write_text("model: 3"),
             ),
-            "model=3: 'model' is a group of keys, not a value",
+            "run: optim is missing from the configuration",
         ),
         (lambda run: (run.mkdir(), (run / "multirun.yaml").write_text("hydra: 3")), "cannot read multirun.yaml: "),
     ],

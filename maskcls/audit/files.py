@@ -4,7 +4,6 @@ import hashlib
 import io
 import struct
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from maskcls.audit.features import Features, FeatureStore, extract, grey_thumbnail
+from maskcls.cores import in_threads
 from maskcls.data.decode import UnreadableImageError, decode_bytes, read_bytes
 
 # formats by the endings that names have
@@ -108,8 +108,7 @@ def inspect_files(root: Path, paths: Sequence[str], store: FeatureStore, threads
     own_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the files are what is parallel
     try:
-        with ThreadPoolExecutor(threads, thread_name_prefix="inspect") as pool:
-            inspected = pool.map(lambda path: _inspect(root, path), paths)
+        with in_threads(lambda path: _inspect(root, path), paths, threads) as inspected:
             bar = tqdm(inspected, total=len(paths), desc="read", unit=" images", leave=False, disable=None)
             for row, (fact, image) in enumerate(bar):
                 facts.append(fact)

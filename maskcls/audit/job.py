@@ -1,6 +1,5 @@
 """The audit command: reads a data set once, and writes what makes an accuracy on it worthless."""
 
-import csv
 import dataclasses
 import logging
 import tempfile
@@ -21,8 +20,8 @@ from maskcls.config import AuditConfig
 from maskcls.cores import usable_cores
 from maskcls.data.index import Index, index_folder
 from maskcls.errors import AuditError, UserError
-from maskcls.evaluation.predictions import open_table
-from maskcls.run import Run, replaced_atomically, write_json
+from maskcls.run import Run, write_json
+from maskcls.tables import table
 
 log = logging.getLogger(__name__)
 
@@ -75,18 +74,16 @@ def audit(config: AuditConfig, run: Run) -> None:
 
 def write_groups(path: Path, paths: Sequence[str], groups: Groups) -> None:
     """Write ``groups.csv``: of each file, its photograph's name and why it is thought to show it."""
-    with replaced_atomically(path) as temporary, open_table(temporary) as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "group", "evidence"])
+    with table(path) as write:
+        write(["path", "group", "evidence"])
         for name, number, evidence in zip(paths, groups.of_file, groups.evidence, strict=True):
-            writer.writerow([name, f"g{number:06d}", evidence])
+            write([name, f"g{number:06d}", evidence])
 
 
 def write_links(path: Path, paths: Sequence[str], links: Sequence[Link]) -> None:
     """Write ``links.csv``: the pairs of files that the groups hang together by, and how well they agree."""
-    with replaced_atomically(path) as temporary, open_table(temporary) as file:
-        writer = csv.writer(file)
-        writer.writerow(["first", "second", "evidence", "inliers", "agreement", "changed", "mirrored"])
+    with table(path) as write:
+        write(["first", "second", "evidence", "inliers", "agreement", "changed", "mirrored"])
         for link in links:
             found = link.match
             numbers = (
@@ -94,7 +91,7 @@ def write_links(path: Path, paths: Sequence[str], links: Sequence[Link]) -> None
                 if found
                 else ("",) * 4
             )
-            writer.writerow([paths[link.first], paths[link.second], link.evidence, *numbers])
+            write([paths[link.first], paths[link.second], link.evidence, *numbers])
 
 
 def summarize(

@@ -1,11 +1,11 @@
 """Decode once: a split's images as one memory-mapped array of uint8, built in parallel and shared by all runs."""
 
+import contextlib
 import hashlib
 import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,8 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from maskcls.config import DataConfig, EvalDataConfig
-from maskcls.cores import usable_cores
-from maskcls.data.decode import Box, UnreadableImageError, read_image
+from maskcls.cores import in_threads, usable_cores
+from maskcls.data.decode import Box, UnreadableFilesError, UnreadableImageError, decode_image, read_image
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
 from maskcls.run import replaced_atomically
@@ -46,6 +46,7 @@ def open_images(
         boxes: what is cut out of each image, by split; None for the whole images.
 
     Raises:
+        UnreadableFilesError: naming all files that cannot be read.
         UserError: as `cached_images` does.
     """
     boxes = boxes or {}
@@ -56,8 +57,11 @@ def open_images(
         if not _file(root, paths, size, config.cache_dir, through, boxes.get(name)).exists()
     ]
     needed = sum(map(len, missing)) * size * size * 3
-    if config.cache_gb is None:
-        existing = next(folder for folder in (config.cache_dir, *config.cache_dir.parents) if folder.exists())
+    existing = next(folder for folder in (config.cache_dir, *config.cache_dir.parents) if folder.exists())
+    if missing and not os.access(existing, os.W_OK):
+        budget, limit = -1.0, f"can be written to data.cache_dir={config.cache_dir}"
+        log.warning("data.cache_dir=%s: cannot be written, so that nothing is cached", config.cache_dir)
+    elif config.cache_gb is None:
         budget, limit = shutil.disk_usage(existing).free / 2, "half of the disk space that is free"
     else:
         budget, limit = config.cache_gb * 1e9, f"data.cache_gb={config.cache_gb:g}"
@@ -73,9 +77,36 @@ def open_images(
         limit,
         threads,
     )
+    _require_readable(root, [path for paths in splits.values() for path in paths], config.cache_dir, threads)
     return {
         name: StreamedImages(root, paths, size, threads, through, boxes.get(name)) for name, paths in splits.items()
     }
+
+
+def _require_readable(root: Path, paths: Sequence[str], cache_dir: Path, threads: int) -> None:
+    """Decode files once to see whether they can be, before hours are spent on what breaks off; remember that they can.
+
+    Raises:
+        UnreadableFilesError: naming all that cannot.
+    """
+    mark = _file(root, paths, 0, cache_dir, None, None).with_suffix(".readable")
+    if mark.exists():
+        return
+
+    def fault(path: str) -> str | None:
+        try:
+            decode_image(root / path)
+        except UnreadableImageError as error:
+            return str(error)
+        return None
+
+    with in_threads(fault, paths, threads) as results:
+        bar = tqdm(results, total=len(paths), desc="check", unit=" images", leave=False, disable=None)
+        faults = {path: found for path, found in zip(paths, bar, strict=True) if found is not None}
+    if faults:
+        raise UnreadableFilesError(faults, len(paths))
+    with contextlib.suppress(OSError):  # it is checked again next time
+        mark.touch()
 
 
 def cached_images(
@@ -153,29 +184,24 @@ def _build(
         images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         _reserve(temporary)
 
-        def fill(start: int) -> list[str]:
-            faults = []
+        def fill(start: int) -> dict[str, str]:
+            faults = {}
             for position in range(start, min(start + CHUNK, len(paths))):
+                box = boxes[position] if boxes else None
                 try:
-                    images[position] = read_image(
-                        root / paths[position], size, through, boxes[position] if boxes else None
-                    )
+                    images[position] = read_image(root / paths[position], size, through, box)
                 except UnreadableImageError as error:
-                    faults.append(str(error))
+                    faults[paths[position]] = str(error)
             return faults
 
-        faults: list[str] = []
-        # threads: OpenCV and torch release the interpreter's lock
-        with (
-            ThreadPoolExecutor(threads or usable_cores()) as pool,
-            tqdm(total=len(paths), desc="decode", unit="image", disable=None) as bar,
-        ):
-            for found in pool.map(fill, range(0, len(paths), CHUNK)):
-                faults += found
+        faults: dict[str, str] = {}
+        bar = tqdm(total=len(paths), desc="decode", unit="image", disable=None)
+        with bar, in_threads(fill, range(0, len(paths), CHUNK), threads or usable_cores()) as results:
+            for found in results:
+                faults |= found
                 bar.update(min(CHUNK, len(paths) - bar.n))
         if faults:
-            shown = "; ".join(faults[:3]) + ("; ..." if len(faults) > 3 else "")
-            raise UserError(f"{len(faults)} of {len(paths)} image files cannot be read, repair or remove them: {shown}")
+            raise UnreadableFilesError(faults, len(paths))
         images.flush()
 
 

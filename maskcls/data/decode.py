@@ -1,5 +1,7 @@
 """The one place that reads pixels: from a file to the square RGB image that a model sees."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,12 +10,27 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from maskcls.errors import UserError
+
 # a message of OpenCV's for each broken file would bury ours
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class UnreadableImageError(Exception):
     """A file is not an image that OpenCV can read. The message says which, and why."""
+
+
+class UnreadableFilesError(UserError):
+    """Some files of a data set are not images that OpenCV can read.
+
+    Attributes:
+        faults: which, and why, by path as it was given.
+    """
+
+    def __init__(self, faults: Mapping[str, str], count: int) -> None:
+        shown = "; ".join([*faults.values()][:3]) + ("; ..." if len(faults) > 3 else "")
+        super().__init__(f"{len(faults)} of {count} image files cannot be read, repair or remove them: {shown}")
+        self.faults = dict(faults)
 
 
 def decode_image(path: Path) -> np.ndarray:
@@ -48,7 +65,14 @@ def decode_bytes(content: bytes, path: Path) -> np.ndarray:
         # not cv2.imread: on Windows it cannot open paths outside the code page
         image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
+        if "CV_IO_MAX_IMAGE" in error.err:
+            limit = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])
+            raise UnreadableImageError(
+                f"{path}: claims more pixels than the {limit:,} that OPENCV_IO_MAX_IMAGE_PIXELS allows"
+            ) from None
         raise UnreadableImageError(f"{path}: {error.err}") from None
+    except MemoryError:
+        raise UnreadableImageError(f"{path}: too large for the memory") from None
     if image is None:
         raise UnreadableImageError(f"{path}: not an image, or a damaged one")
     return image

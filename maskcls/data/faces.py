@@ -5,7 +5,6 @@ import logging
 import threading
 import urllib.request
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from maskcls.cores import in_threads
 from maskcls.data.decode import Box, UnreadableImageError, decode_image
 from maskcls.errors import UserError
 from maskcls.run import replaced_atomically
@@ -178,6 +178,6 @@ def find_faces(root: Path, paths: Sequence[str], finder: FaceFinder, threads: in
         except UnreadableImageError:
             return Face("none")
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="faces") as pool:
-        bar = tqdm(pool.map(find, paths), total=len(paths), desc="faces", unit=" images", leave=False, disable=None)
+    with in_threads(find, paths, threads) as faces:
+        bar = tqdm(faces, total=len(paths), desc="faces", unit=" images", leave=False, disable=None)
         return list(bar)

@@ -6,7 +6,7 @@ import logging
 import os
 import random
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +67,17 @@ class Index:
             for name, split in self.splits.items()
         }
 
+    def without(self, paths: Collection[str]) -> "Index":
+        """The same, but for some files."""
+        left_out = set(paths)
+        splits = {}
+        for name, split in self.splits.items():
+            kept = [
+                (path, label) for path, label in zip(split.paths, split.labels, strict=True) if path not in left_out
+            ]
+            splits[name] = Split(tuple(path for path, _ in kept), tuple(label for _, label in kept))
+        return Index(self.root, self.classes, splits)
+
     def all_images(self) -> Split:
         """The images of all splits together."""
         return Split(
@@ -82,6 +93,11 @@ class Index:
                 size = (self.root / path).stat().st_size
                 digest.update(f"{name}\0{path}\0{self.classes[label]}\0{size}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
+
+
+def is_class_name(name: str) -> bool:
+    """Whether a class can have this name: that of a folder, which can be shown."""
+    return 0 < len(name) <= 255 and name.isprintable() and name not in (".", "..") and not set("/\\") & set(name)
 
 
 def is_image(path: Path) -> bool:
@@ -137,6 +153,9 @@ def index_folder(root: Path) -> Index:
     folders = {name: split_folders[name] for name in SPLITS if name in split_folders} or {"all": root}
     files = {name: by_class for name, folder in folders.items() if (by_class := _class_files(folder))}
     classes = tuple(sorted(set().union(*files.values())))
+    odd = [name for name in classes if not is_class_name(name)]
+    if odd:
+        raise UserError(f"{root}: a class folder's name holds what cannot be shown, rename it: {odd[0]!r}")
     if not classes:
         raise UserError(f"{root}: no images in class folders, such as WithMask/1.png or Train/WithMask/1.png")
     for name in folders.keys() - files.keys():
@@ -169,13 +188,25 @@ def cut_missing_splits(index: Index, val_fraction: float, test_fraction: float, 
     elif "val" not in splits:
         train, val = _cut(splits.pop("train"), val_fraction, seed + 1)
         splits = {"train": train, "val": val} | splits
+    cut = Index(root, index.classes, splits)
+    require_classes(cut)
     for name, split in splits.items():
         without = [name for label, name in enumerate(index.classes) if label not in split.labels]
-        if without and name in ("train", "val"):
-            raise UserError(f"{root}: no image of class {', '.join(without)} in the {name} split")
         if without:
             log.warning("%s: no image of class %s in the %s split", root, ", ".join(without), name)
-    return Index(root, index.classes, splits)
+    return cut
+
+
+def require_classes(index: Index) -> None:
+    """Check that there is something to learn and to validate on.
+
+    Raises:
+        UserError: where training or validation has no image of a class.
+    """
+    for name in ("train", "val"):
+        without = [c for label, c in enumerate(index.classes) if label not in index.splits[name].labels]
+        if without:
+            raise UserError(f"{index.root}: no image of class {', '.join(without)} in the {name} split")
 
 
 def match_classes(index: Index, classes: Iterable[str]) -> Index:

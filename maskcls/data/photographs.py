@@ -12,6 +12,7 @@ from pathlib import Path
 
 from maskcls.data.index import SPLIT_NAMES, Index, Split
 from maskcls.errors import UserError
+from maskcls.tables import cell
 
 log = logging.getLogger(__name__)
 
@@ -65,19 +66,14 @@ def read_groups(path: Path, index: Index) -> Photographs:
         row["path"]: Photograph(row["group"], {"true": True, "false": False}.get((row.get("original") or "").lower()))
         for row in rows
     }
-    paths = [_written(name) for name in index.all_images().paths]
+    paths = [cell(name) for name in index.all_images().paths]
     missing = [name for name in paths if name not in known]
     if missing:
         raise UserError(
             f"data.groups={path}: {len(missing)} of {len(paths)} files of {index.root} are not in it, such as "
             f"{missing[0]}; audit this folder again"
         )
-    return {name: known[_written(name)] for name in index.all_images().paths}
-
-
-def _written(path: str) -> str:
-    """A path as a table holds it: bytes that are no UTF-8 are escapes there."""
-    return path.encode(errors="backslashreplace").decode()
+    return {name: known[str(cell(name))] for name in index.all_images().paths}
 
 
 def published_groups(index: Index) -> Photographs | None:

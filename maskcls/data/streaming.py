@@ -65,5 +65,6 @@ class StreamedImages:
         try:
             list(self.pool.map(fill, (range(start, len(slots), self.threads) for start in range(self.threads))))
         except UnreadableImageError as error:
+            # it could be when the data was opened
             raise UserError(f"an image file cannot be read, repair or remove it: {error}") from None
         return images

@@ -3,32 +3,36 @@
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from maskcls.config import AnyDataConfig, EvalConfig, SyntheticConfig, parse_stored_data
+from maskcls.config import AnyDataConfig, EvalConfig, SyntheticConfig
 from maskcls.cores import usable_cores
 from maskcls.data.cache import open_images
 from maskcls.data.faces import Face, FaceFinder, find_detector, find_faces, report_faces
-from maskcls.data.index import Index, index_folder, match_classes
+from maskcls.data.index import Index, Split, index_folder, match_classes
 from maskcls.data.photographs import Photographs
+from maskcls.data.readable import open_readable
 from maskcls.data.sources import open_dataset
+from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
 from maskcls.evaluation.calibration import Calibration
 from maskcls.evaluation.facts import file_facts
 from maskcls.evaluation.measure import Measurement
 from maskcls.evaluation.metrics import percent_with_interval
 from maskcls.evaluation.results import SYNTHETIC_NOTE, report_slices, write_evaluation
-from maskcls.models.checkpoint import load_checkpoint, restore_model
+from maskcls.models.checkpoint import load_checkpoint, restore_model, training_data
 from maskcls.models.cpu import prepare_cpu
 from maskcls.models.precision import choose_device, choose_precision
 from maskcls.run import Run, find_checkpoint
 
 log = logging.getLogger(__name__)
+
+Images = np.ndarray | StreamedImages
+Opener = Callable[..., dict[str, Images]]
 
 
 def evaluate(config: EvalConfig, run: Run) -> float:
@@ -50,23 +54,32 @@ def evaluate(config: EvalConfig, run: Run) -> float:
     reason = reason if config.precision else "as in training"
     log.info("device %s, %d CPU threads, precision %s (%s)", device, threads, precision.name, reason)
 
-    trained_with = _training_data(content, path)
+    trained_with = training_data(content, path)
     with run.phase("data"):
         index, photographs = _open_index(config.data.root, trained_with, content["data_fingerprint"])
-        is_own = index.fingerprint() == content["data_fingerprint"]
+        fingerprint = index.fingerprint()
+        is_own = fingerprint == content["data_fingerprint"]
         index = match_classes(index, content["classes"])
         split = _choose_split(config, index)
-        files = index.all_images() if split == "all" else index.splits[split]
         trained_on = (
             {photographs[path].group for path in index.splits["train"].paths} if photographs and is_own else None
         )
+
+        def opener(index: Index) -> tuple[Split, list[Face] | None, Opener, Images]:
+            files = index.all_images() if split == "all" else index.splits[split]
+            faces = _find_faces(config, index.root, files.paths)
+            boxes = None if faces is None else {split: [face.box for face in faces]}
+            open_at = partial(
+                open_images, index.root, {split: files.paths}, content["input_size"], config.data, boxes=boxes
+            )
+            return files, faces, open_at, open_at()[split]
+
+        (files, faces, opened, images), index, skipped = open_readable(index, opener, config.data.on_bad_image)
+        if not len(files):
+            raise UserError(f"{index.root}: no file of the split {split} can be read")
         facts = file_facts(index.root, files, photographs, trained_on)
-        faces = _find_faces(config, index.root, files.paths)
         if faces is not None:
             facts["face"] = np.array([face.finding for face in faces], dtype=object)
-        boxes = None if faces is None else {split: [face.box for face in faces]}
-        opened = partial(open_images, index.root, {split: files.paths}, content["input_size"], config.data, boxes=boxes)
-        images = opened()[split]
     if config.data.root is None and not is_own:
         log.warning("the data in %s is not what this checkpoint was trained with: files differ", index.root)
     if config.data.root is not None and not is_own and config.data.root == trained_with.root:
@@ -105,7 +118,7 @@ def evaluate(config: EvalConfig, run: Run) -> float:
         "epoch": content["progress"]["epoch"],
         "temperature": calibration.temperature,
         "threshold": calibration.threshold,
-        "data": {"root": str(index.root), "fingerprint": index.fingerprint()},
+        "data": {"root": str(index.root), "fingerprint": fingerprint, "skipped": skipped},
         **({"note": SYNTHETIC_NOTE} if is_synthetic else {}),
     }
     directory = run.directory / "evaluation" / split
@@ -127,14 +140,6 @@ def _find_faces(config: EvalConfig, root: Path, paths: Sequence[str]) -> list[Fa
     faces = find_faces(root, paths, finder, config.data.workers or usable_cores())
     report_faces([face.finding for face in faces])
     return faces
-
-
-def _training_data(content: dict[str, Any], path: Path) -> AnyDataConfig:
-    """What the checkpoint was trained with."""
-    try:
-        return parse_stored_data(content["config"].get("data"))
-    except UserError as error:
-        raise UserError(f"ckpt={path}: its configuration is not one of this maskcls: {error}") from None
 
 
 def _open_index(root: Path | None, trained_with: AnyDataConfig, fingerprint: str) -> tuple[Index, Photographs | None]:

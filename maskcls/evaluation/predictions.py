@@ -1,10 +1,8 @@
 """What a model says of each image of a split, in memory and as ``predictions.csv``."""
 
-import csv
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import torch
@@ -12,7 +10,7 @@ from torch import Tensor, nn
 
 from maskcls.evaluation.calibration import UNCALIBRATED, Calibration, soften
 from maskcls.models.precision import Precision
-from maskcls.run import replaced_atomically
+from maskcls.tables import table
 
 
 @dataclass(frozen=True)
@@ -81,15 +79,14 @@ class Predictions:
 
     def write(self, path: Path) -> None:
         """Write ``predictions.csv``: path, label, prediction, probability_CLASS for each class, loss, and the facts."""
-        with replaced_atomically(path) as temporary, open_table(temporary) as file:
-            writer = csv.writer(file)
+        with table(path) as write:
             columns = [f"probability_{name}" for name in self.classes]
-            writer.writerow(["path", "label", "prediction", *columns, "loss", *self.facts])
+            write(["path", "label", "prediction", *columns, "loss", *self.facts])
             rows = zip(self.paths, self.labels, self.predicted, self.probabilities, self.losses, strict=True)
             for position, (image, label, predicted, probabilities, loss) in enumerate(rows):
                 numbers = [f"{value:.9g}" for value in (*probabilities, loss)]
                 facts = [values[position] for values in self.facts.values()]
-                writer.writerow([image, self.classes[label], self.classes[predicted], *numbers, *facts])
+                write([image, self.classes[label], self.classes[predicted], *numbers, *facts])
 
 
 def decide(
@@ -118,11 +115,6 @@ def decide(
 def log_softmax(logits: Tensor) -> Tensor:
     """Logarithms of the probabilities, float64 as `logits`' shape, so that none underflows."""
     return torch.log_softmax(logits.double(), dim=1)
-
-
-def open_table(path: Path) -> TextIO:
-    """Open a CSV file for writing; bytes of a file's name that are not UTF-8 are written as escapes."""
-    return path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ import torch
 from maskcls.data.decode import resize_image
 from maskcls.evaluation.calibration import Calibration
 from maskcls.evaluation.predictions import decide, log_softmax, predict_logits
-from maskcls.models.checkpoint import load_checkpoint, restore_model
+from maskcls.models.checkpoint import load_checkpoint, restore_model, training_data
 from maskcls.models.precision import choose_device, choose_precision
 from maskcls.run import find_checkpoint
 
@@ -41,7 +41,7 @@ class Classifier:
         positive = content.get("positive_class")
         self.positive = None if positive is None else self.classes.index(positive)
         self.input_size: int = content["input_size"]
-        self.batch_size: int = content["config"]["data"]["eval_batch_size"]
+        self.batch_size = training_data(content, path).eval_batch_size
 
     def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Classify images in one batch.

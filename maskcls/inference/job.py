@@ -1,6 +1,5 @@
 """The prediction command: classes and probabilities of image files."""
 
-import csv
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -14,10 +13,10 @@ from maskcls.data.decode import UnreadableImageError, decode_image, prepare_imag
 from maskcls.data.faces import Face, FaceFinder, Finding, find_detector, report_faces
 from maskcls.data.index import find_images
 from maskcls.errors import UserError
-from maskcls.evaluation.predictions import open_table
 from maskcls.inference.classifier import Classifier
 from maskcls.models.cpu import prepare_cpu
-from maskcls.run import Run, replaced_atomically
+from maskcls.run import Run
+from maskcls.tables import table
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +40,9 @@ def predict(config: PredictConfig, run: Run) -> None:
     findings: list[Finding] = []
     done = 0
     path = run.directory / "predictions.csv"
-    with replaced_atomically(path) as temporary, open_table(temporary) as file:
-        writer = csv.writer(file)
+    with table(path) as write:
         columns = [f"probability_{name}" for name in classifier.classes]
-        writer.writerow(["path", "prediction", *columns, *(["face"] if finder else [])])
+        write(["path", "prediction", *columns, *(["face"] if finder else [])])
         batch_size = config.batch_size or classifier.batch_size
         batches = _batches(files, batch_size, classifier.input_size, unreadable, finder)
         for paths, images, found in batches:
@@ -52,7 +50,7 @@ def predict(config: PredictConfig, run: Run) -> None:
             findings += found
             for image, row, label, face in zip(paths, probabilities, predicted, found, strict=True):
                 prediction = classifier.classes[label]
-                writer.writerow([str(image), prediction, *(f"{p:.9g}" for p in row), *([face] if finder else [])])
+                write([str(image), prediction, *(f"{p:.9g}" for p in row), *([face] if finder else [])])
                 log.info("%s", _line(str(image), prediction, [f"{p:12.2%}" for p in row], path_width))
             done += len(paths)
     run.record.update(images=done, unreadable=unreadable)

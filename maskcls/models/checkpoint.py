@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maskcls.config import parse_stored_model
+from maskcls.config import AnyDataConfig, parse_stored_data, parse_stored_model
+from maskcls.data.index import is_class_name
 from maskcls.data.loaders import Normalize
 from maskcls.data.statistics import Normalization
 from maskcls.errors import UserError
@@ -131,17 +132,24 @@ def _fault(content: Mapping[str, Any]) -> str | None:
     return None
 
 
-def is_class_name(name: str) -> bool:
-    """Whether a class can have this name: that of a folder, which can be shown."""
-    return 0 < len(name) <= 255 and name.isprintable() and name not in (".", "..") and not set("/\\") & set(name)
-
-
 def _are_numbers(values: Any, count: int) -> bool:
     return (
         isinstance(values, list | tuple)
         and len(values) == count
         and all(isinstance(value, float | int) and math.isfinite(value) for value in values)
     )
+
+
+def training_data(content: Mapping[str, Any], path: Path) -> AnyDataConfig:
+    """The data configuration that a checkpoint was trained with.
+
+    Raises:
+        UserError: where it makes no sense.
+    """
+    try:
+        return parse_stored_data(content["config"].get("data"))
+    except UserError as error:
+        raise UserError(f"ckpt={path}: its configuration is none of this maskcls: {error}") from None
 
 
 def restore_model(content: Mapping[str, Any], path: Path, device: torch.device) -> tuple[nn.Module, Normalize]:

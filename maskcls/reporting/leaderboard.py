@@ -1,12 +1,12 @@
 """The table of a sweep's runs, best validation accuracy first."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from maskcls.run import read_run, replaced_atomically
+from maskcls.run import read_run
+from maskcls.tables import table
 
 COLUMNS = (
     "run",
@@ -37,10 +37,11 @@ def write_leaderboard(sweep_directory: Path) -> Path:
         rows = [_row(name, run) for name, run in runs.items() if run]
         rows.sort(key=_rank)
         keys = sorted({key for row in rows for key in row} - set(COLUMNS))
-        with replaced_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=[*COLUMNS[:-1], *keys, COLUMNS[-1]], restval="")
-            writer.writeheader()
-            writer.writerows(rows)
+        columns = [*COLUMNS[:-1], *keys, COLUMNS[-1]]
+        with table(path) as write:
+            write(columns)
+            for row in rows:
+                write([row.get(column, "") for column in columns])
     return path
 
 

@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from maskcls.config import AnyDataConfig, DataConfig, SyntheticConfig, TrainConfig, as_dictionary, nearest
 from maskcls.data.augment import build_augment
 from maskcls.data.cache import open_images
-from maskcls.data.index import Index
+from maskcls.data.index import Index, require_classes
 from maskcls.data.loaders import LabelledImages, Loader, Normalize
 from maskcls.data.photographs import Photographs, sampling_weights, seen_in_training
+from maskcls.data.readable import open_readable
 from maskcls.data.sources import open_dataset
 from maskcls.data.statistics import IMAGENET, STUDY, Normalization, measure
+from maskcls.data.streaming import StreamedImages
 from maskcls.errors import TrainingError, UserError
 from maskcls.evaluation.calibration import Calibration, calibrate
 from maskcls.evaluation.facts import file_facts
@@ -61,10 +63,11 @@ class Data:
     Attributes:
         index: its files, labels and classes.
         splits: the decoded images of each split.
-        fingerprint: of the index, as it was when the images were read.
+        fingerprint: of the index, as it was when the images were read, those that are left out included.
         normalization: of the model's input.
         photographs: which files show one photograph, None where that is not known.
         is_synthetic: drawn by the program, so that no figure says anything about masks.
+        skipped: files that cannot be read and are in no split, with the reasons, by path.
     """
 
     index: Index
@@ -73,6 +76,7 @@ class Data:
     normalization: Normalization
     photographs: Photographs | None
     is_synthetic: bool
+    skipped: Mapping[str, str]
 
 
 def train(config: TrainConfig, run: Run) -> float:
@@ -243,8 +247,14 @@ def load_data(config: AnyDataConfig) -> Data:
             f"data.positive_class={config.positive_class}: the classes are {', '.join(index.classes)}{hint}; "
             "null where none is positive"
         )
-    paths = {name: split.paths for name, split in index.splits.items()}
-    images = open_images(index.root, paths, config.input_size, config)
+    fingerprint = index.fingerprint()
+
+    def opener(index: Index) -> dict[str, np.ndarray | StreamedImages]:
+        require_classes(index)
+        paths = {name: split.paths for name, split in index.splits.items()}
+        return open_images(index.root, paths, config.input_size, config)
+
+    images, index, skipped = open_readable(index, opener, config.on_bad_image)
     splits = {name: LabelledImages(images[name], split.labels) for name, split in index.splits.items()}
     match config.normalization:
         case "study":
@@ -253,7 +263,8 @@ def load_data(config: AnyDataConfig) -> Data:
             normalization = IMAGENET
         case _:
             normalization = measure(splits["train"].images)
-    return Data(index, splits, index.fingerprint(), normalization, photographs, isinstance(config, SyntheticConfig))
+    is_synthetic = isinstance(config, SyntheticConfig)
+    return Data(index, splits, fingerprint, normalization, photographs, is_synthetic, skipped)
 
 
 def draws(config: DataConfig, data: Data) -> list[float] | None:
@@ -508,6 +519,7 @@ def _record(run: Run, config: TrainConfig, data: Data, device: torch.device, pre
             "fingerprint": data.fingerprint,
             "split": config.data.split,
             "images": index.counts(),
+            "skipped": dict(data.skipped),
             "seen_in_training": seen,
         },
     )

@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -17,7 +18,7 @@ from images import noisy_image, write_image
 from maskcls.config import EvalDataConfig
 from maskcls.data import cache
 from maskcls.data.cache import cached_images, open_images
-from maskcls.data.decode import decode_image, read_image, resize_image
+from maskcls.data.decode import UnreadableFilesError, decode_image, read_image, resize_image
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
 
@@ -298,7 +299,9 @@ class Usage(NamedTuple):
 
 
 def config(cache_dir: Path, cache_gb: float | None = None, workers: int | None = 2) -> EvalDataConfig:
-    return EvalDataConfig(root=None, batch_size=None, cache_dir=cache_dir, cache_gb=cache_gb, workers=workers)
+    return EvalDataConfig(
+        root=None, batch_size=None, cache_dir=cache_dir, cache_gb=cache_gb, workers=workers, on_bad_image="error"
+    )
 
 
 @pytest.fixture
@@ -388,16 +391,51 @@ def test_workers_are_the_threads_that_decode(
 ) -> None:
     counts: list[int] = []
 
-    class Pool(cache.ThreadPoolExecutor):
+    class Pool(ThreadPoolExecutor):
         def __init__(self, count: int, **options: Any) -> None:
             counts.append(count)
             super().__init__(count, **options)
 
     monkeypatch.setattr(cache, "usable_cores", lambda: 5)
-    monkeypatch.setattr("maskcls.data.cache.ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("maskcls.cores.ThreadPoolExecutor", Pool)
     monkeypatch.setattr("maskcls.data.streaming.ThreadPoolExecutor", Pool)
     open_images(root, SPLITS, 16, config(cache_dir, cache_gb, workers))
-    assert counts == [threads, threads]
+    # streamed images are decoded once before, to see whether they can be
+    assert counts == [threads] * (2 if cache_gb else 3)
+
+
+def test_a_folder_that_cannot_be_written_is_done_without(
+    root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    images = open_images(root, SPLITS, 16, config(cache_dir))
+    assert all(isinstance(split, StreamedImages) for split in images.values())
+    assert f"data.cache_dir={cache_dir}: cannot be written, so that nothing is cached" in caplog.text
+    assert not cache_dir.exists() or kept(cache_dir) == []
+    monkeypatch.undo()
+    open_images(root, SPLITS, 16, config(cache_dir))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    # what is there can be read
+    images = open_images(root, SPLITS, 16, config(cache_dir))
+    assert not any(isinstance(split, StreamedImages) for split in images.values())
+
+
+def test_files_that_were_seen_to_be_readable_are_not_looked_at_again(
+    root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache_dir.mkdir(parents=True)
+    seen: list[Path] = []
+    real = cache.decode_image
+    monkeypatch.setattr(cache, "decode_image", lambda path: seen.append(path) or real(path))
+    for _ in range(2):
+        open_images(root, SPLITS, 16, config(cache_dir, 0.0))
+    count = sum(map(len, SPLITS.values()))
+    assert len(seen) == count
+    (root / SPLITS["train"][0]).write_bytes(b"changed")
+    with pytest.raises(UnreadableFilesError) as caught:
+        open_images(root, SPLITS, 16, config(cache_dir, 0.0))
+    assert set(caught.value.faults) == {SPLITS["train"][0]}
+    assert len(seen) == 2 * count
 
 
 @pytest.mark.parametrize("name", ["file", "file/cache"])

@@ -170,7 +170,7 @@ def test_any_path(tmp_path: Path, name: str) -> None:
         (b"BM\x46\0\0\0", "not an image, or a damaged one"),
         (b"RIFF\0\0\0\0WEBPVP8 ", "not an image, or a damaged one"),
         (b"II*\0\x08\0\0\0", "not an image, or a damaged one"),
-        (png(100_000, 100_000, b""), "pixels <= CV_IO_MAX_IMAGE_PIXELS"),
+        (png(100_000, 100_000, b""), "claims more pixels than the 100,000,000 that OPENCV_IO_MAX_IMAGE_PIXELS allows"),
     ],
 )
 def test_unreadable_file(tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes | None, reason: str) -> None:

@@ -32,6 +32,7 @@ def common(root: Path) -> dict[str, Any]:
         "groups": None,
         "sampling": "auto",
         "cache_dir": root / "cache",
+        "on_bad_image": "error",
         "cache_gb": None,
         "workers": None,
         "resident": "auto",

@@ -86,7 +86,9 @@ def test_streamed_images_change_no_figure(trained: Path, tmp_path: Path, caplog)
 def test_an_image_that_cannot_be_read_is_named_in_streaming_too(trained: Path, tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "elsewhere", {"": 3})
     (root / "WithMask" / "1.png").write_bytes(b"")
-    with pytest.raises(UserError, match=rf"^an image file .* remove it: {root}/WithMask/1\.png: the file is empty$"):
+    with pytest.raises(
+        UserError, match=rf"^1 of 6 image files .* remove them: {root}/WithMask/1\.png: the file is empty$"
+    ):
         evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}", "data.cache_gb=0")
 
 
