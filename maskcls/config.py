@@ -322,7 +322,6 @@ class PredictConfig:
 @dataclass(frozen=True)
 class AuditDataConfig:
     root: Path
-    cache_dir: Path
     workers: Count | None
 
 

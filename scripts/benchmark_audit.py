@@ -72,7 +72,7 @@ def audit(folder: Path, count: int) -> Row:
     """Audit ``folder/data``; seconds, peak memory and what was found."""
     run = folder / "audit"
     command = [sys.executable, "-m", "maskcls", "audit", f"data.root={folder / 'data'}", f"hydra.run.dir={run}"]
-    measured = measure([*command, f"data.cache_dir={folder / 'cache'}"], folder)
+    measured = measure(command, folder)
     if measured.pop("status") != 0:
         sys.exit((folder / "stderr").read_text())
     seconds = json.loads((run / "run.json").read_text())["seconds"]

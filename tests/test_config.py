@@ -82,7 +82,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "precision": "float32", "cache_dir": "/cache", "faces": {"mode": "yunet", "model": "/models/yunet.onnx"},
     },
     "audit": {
-        "data": {"root": "/data/faces", "cache_dir": "/cache", "workers": 2}, "seed": 5,
+        "data": {"root": "/data/faces", "workers": 2}, "seed": 5,
         "fail_on": ["leak", "shortcut"],
     },
     "compare": {"runs": ["/runs/a", "/runs/b"], "split": "val", "seed": 5},

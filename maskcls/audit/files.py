@@ -3,7 +3,8 @@
 import hashlib
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -105,19 +106,25 @@ def inspect_files(root: Path, paths: Sequence[str], store: FeatureStore, threads
     spectra = np.zeros((len(paths), BANDS), dtype=np.float32)
     borders = np.zeros((len(paths), border_values), dtype=np.uint8)
     facts = []
-    own_threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # the files are what is parallel
-    try:
-        with in_threads(lambda path: _inspect(root, path), paths, threads) as inspected:
-            bar = tqdm(inspected, total=len(paths), desc="read", unit=" images", leave=False, disable=None)
-            for row, (fact, image) in enumerate(bar):
-                facts.append(fact)
-                store.add(*(image[:2] if image else (None, None)))
-                if image is not None:
-                    spectra[row], borders[row] = image[2:]
-    finally:
-        cv2.setNumThreads(own_threads)
+    with one_thread_each(), in_threads(lambda path: _inspect(root, path), paths, threads) as inspected:
+        bar = tqdm(inspected, total=len(paths), desc="read", unit=" images", leave=False, disable=None)
+        for row, (fact, image) in enumerate(bar):
+            facts.append(fact)
+            store.add(*(image[:2] if image else (None, None)))
+            if image is not None:
+                spectra[row], borders[row] = image[2:]
     return Inspection(facts, spectra, borders)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let OpenCV's functions be of one thread: those that call them are several."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 Measured = tuple[np.ndarray, Features, np.ndarray, np.ndarray]

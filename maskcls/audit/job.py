@@ -19,7 +19,7 @@ from maskcls.audit.shortcuts import Shortcut, measure_shortcuts
 from maskcls.config import AuditConfig
 from maskcls.cores import usable_cores
 from maskcls.data.index import Index, index_folder
-from maskcls.errors import AuditError, UserError
+from maskcls.errors import AuditError
 from maskcls.run import Run, write_json
 from maskcls.tables import table
 
@@ -36,18 +36,14 @@ def audit(config: AuditConfig, run: Run) -> None:
     index = index_folder(config.data.root)
     paths = index.all_images().paths
     log.info("data %s: %d files, classes %s", index.root, len(paths), ", ".join(index.classes))
-    try:
-        config.data.cache_dir.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(prefix="audit-", dir=config.data.cache_dir)
-    except OSError as error:
-        raise UserError(f"data.cache_dir={config.data.cache_dir}: cannot write here: {error.strerror}") from None
-    with scratch as folder:
+    threads = config.data.workers or usable_cores()
+    with tempfile.TemporaryDirectory(prefix="features-", dir=run.directory) as folder:
         store = FeatureStore(Path(folder))
         with run.phase("read"):
-            inspection = inspect_files(index.root, paths, store, config.data.workers or usable_cores())
+            inspection = inspect_files(index.root, paths, store, threads)
         store.close()
         with run.phase("compare"):
-            links = find_links(inspection.facts, store)
+            links = find_links(inspection.facts, store, threads)
     groups = group(len(paths), links)
     files = Labelled.of(index, groups)
     with run.phase("shortcuts"):
