@@ -11,15 +11,12 @@ from maskcls.audit.candidates import DescriptorIndex
 from maskcls.audit.features import FeatureStore, mirrored
 from maskcls.audit.files import FileFacts, one_thread_each
 from maskcls.audit.geometry import Match, match
-from maskcls.cores import in_threads
 
 # descriptors that two images must have in common to be compared
 MIN_VOTES = 4
 # of an image, the others with most descriptors in common that it is compared with, as it is and mirrored: faces are
 # alike, so that without a bound the pairs would grow with the square of the number of images
-MAX_CANDIDATES = 14
-# pairs that are compared at a time, in threads; those that hang together by others are left out of the next
-PAIRS_AT_A_TIME = 500
+MAX_CANDIDATES = 10
 # images whose descriptors are looked up at a time
 IMAGES_AT_A_TIME = 200
 
@@ -50,7 +47,7 @@ class Link:
     match: Match | None = None
 
 
-def find_links(facts: Sequence[FileFacts], store: FeatureStore, threads: int) -> list[Link]:
+def find_links(facts: Sequence[FileFacts], store: FeatureStore) -> list[Link]:
     """Link the files that show one photograph, enough of them that each group hangs together.
 
     Files that cannot be read are left out; those of a single colour are linked only to identical files.
@@ -61,7 +58,7 @@ def find_links(facts: Sequence[FileFacts], store: FeatureStore, threads: int) ->
     links += (same := _identical(kept, lambda i: facts[i].pixel_digest, IDENTICAL_PIXELS))
     kept = _without_copies(kept, same)
     with one_thread_each():
-        return links + _similar(kept, facts, store, threads)
+        return links + _similar(kept, facts, store)
 
 
 def _identical(images: Iterable[int], key: Callable[[int], Hashable], evidence: str) -> list[Link]:
@@ -80,31 +77,25 @@ def _without_copies(images: Iterable[int], links: Iterable[Link]) -> list[int]:
     return [image for image in images if image not in copies]
 
 
-def _similar(images: Sequence[int], facts: Sequence[FileFacts], store: FeatureStore, threads: int) -> list[Link]:
+def _similar(images: Sequence[int], facts: Sequence[FileFacts], store: FeatureStore) -> list[Link]:
     """Links between images with similar local features, where these agree on how one lies on the other."""
-
-    def matched(pair: Sequence[int]) -> Match | None:
-        first, second, mirror = pair
-        return match(
-            store.features(first), store.features(second), store.thumbnail(first), store.thumbnail(second), bool(mirror)
-        )
 
     duplicates = DisjointSet(images)
     links = []
     pairs = _candidates(images, store)
-    bar = tqdm(total=len(pairs), desc="compare", unit=" pairs", leave=False, disable=None)
-    for start in range(0, len(pairs), PAIRS_AT_A_TIME):
-        part = pairs[start : start + PAIRS_AT_A_TIME].tolist()
-        apart = [pair for pair in part if not duplicates.connected(pair[0], pair[1])]
-        with in_threads(matched, apart, threads) as results:
-            for (first, second, _), found in zip(apart, results, strict=True):
-                if found is None or duplicates.connected(first, second):
-                    continue
-                evidence = _evidence(found, facts[first], facts[second])
-                links.append(Link(first, second, evidence, found))
-                if evidence != EDITED:
-                    duplicates.merge(first, second)
-        bar.update(len(part))
+    # one after the other: in threads, which wait for each other in many small calls, it takes longer
+    for first, second, mirror in tqdm(pairs.tolist(), desc="compare", unit=" pairs", leave=False, disable=None):
+        if duplicates.connected(first, second):
+            continue
+        found = match(
+            store.features(first), store.features(second), store.thumbnail(first), store.thumbnail(second), bool(mirror)
+        )
+        if found is None:
+            continue
+        evidence = _evidence(found, facts[first], facts[second])
+        links.append(Link(first, second, evidence, found))
+        if evidence != EDITED:
+            duplicates.merge(first, second)
     return links
 
 
@@ -136,14 +127,12 @@ def _candidates(images: Sequence[int], store: FeatureStore) -> np.ndarray:
         rows = slice(store.starts[part[0]], store.starts[part[-1] + 1])
         asking = owners[rows] >= 0
         descriptors, askers = store.descriptors[rows][asking], owners[rows][asking]
-        voted = []
         for mirror in (False, True):
             asker, other, votes = index.votes(mirrored(descriptors) if mirror else descriptors, askers)
-            voted.append(np.stack([asker, other, np.full_like(asker, mirror), votes])[:, votes >= MIN_VOTES])
-        asker, other, mirror, votes = np.concatenate(voted, axis=1)
-        kept = _most(asker, votes, MAX_CANDIDATES)
-        pair = np.stack([np.minimum(asker, other), np.maximum(asker, other), mirror, votes])
-        found.append(pair.T[kept].astype(np.int32))
+            kept = votes >= MIN_VOTES
+            kept[kept] = _most(asker[kept], votes[kept], MAX_CANDIDATES)
+            pair = np.stack([np.minimum(asker, other), np.maximum(asker, other), np.full_like(asker, mirror), votes])
+            found.append(pair.T[kept].astype(np.int32))
     pairs = np.concatenate(found)
     pairs = pairs[np.lexsort((pairs[:, 2], pairs[:, 1], pairs[:, 0], -pairs[:, 3]))]
     # both of a pair may have asked: the first of its rows, the one with more votes, stays

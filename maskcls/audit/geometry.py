@@ -93,8 +93,10 @@ def align(first: Features, second: Features, mirror: bool) -> tuple[np.ndarray, 
     if matrix is None or not np.isfinite(matrix).all():
         return None
     kept = mask.ravel().astype(bool)
+    if kept.sum() < MIN_INLIERS:
+        return None
     # several features may stand in one place: they are one piece of evidence
-    inliers = min(len(np.unique(part[kept].round(), axis=0)) for part in (source, target))
+    inliers = min(len(set(map(tuple, part[kept].round().tolist()))) for part in (source, target))
     stretch = np.linalg.svd(matrix[:, :2], compute_uv=False)
     is_mirrored = np.linalg.det(matrix[:, :2]) < 0
     if inliers < MIN_INLIERS or stretch[0] > MAX_STRETCH or stretch[1] < 1 / MAX_STRETCH or is_mirrored != mirror:
@@ -155,7 +157,7 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 def _match_brightness(image: np.ndarray, reference: np.ndarray, common: np.ndarray) -> np.ndarray:
     """Scale and shift ``image`` to ``reference``, by the seven tenths of the common pixels that fit best."""
-    x, y = image[common], reference[common]
+    x, y = image[common][::4], reference[common][::4]  # a quarter of them says as much
     fits = np.ones(len(x), dtype=bool)
     gain, offset = 1.0, 0.0
     for _ in range(3):

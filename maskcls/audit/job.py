@@ -43,7 +43,7 @@ def audit(config: AuditConfig, run: Run) -> None:
             inspection = inspect_files(index.root, paths, store, threads)
         store.close()
         with run.phase("compare"):
-            links = find_links(inspection.facts, store, threads)
+            links = find_links(inspection.facts, store)
     groups = group(len(paths), links)
     files = Labelled.of(index, groups)
     with run.phase("shortcuts"):

@@ -62,7 +62,7 @@ def links_of(root: Path, paths: list[str], scratch: Path) -> list[Link]:
     store = FeatureStore(scratch)
     facts = inspect_files(root, paths, store, threads=2).facts
     store.close()
-    return find_links(facts, store, threads=2)
+    return find_links(facts, store)
 
 
 EXPECTED = {
