@@ -73,6 +73,12 @@ def replaced_atomically(path: Path) -> Iterator[Path]:
     _sync_folder(path.parent)
 
 
+def remove_unfinished(folder: Path, name: str = "*") -> None:
+    """Remove what processes that were killed had begun to write in a folder; nobody else may be writing there."""
+    for path in folder.glob(f".{name}.*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def _sync_folder(folder: Path) -> None:
     """Make a renaming in a folder last."""
     try:
@@ -186,6 +192,8 @@ class Run:
             UserError: where another process is at it.
         """
         lock = _lock(directory)
+        for folder in (directory, *(path for path in directory.rglob("*") if path.is_dir())):
+            remove_unfinished(folder)
         record = {"seconds": {}, **read_run(directory)}
         ended = {key: record.pop(key, None) for key in ("status", "exit_status", "error")}
         record["resumed"] = [

@@ -237,8 +237,11 @@ def test_a_run_is_resumed_by_one_process_at_a_time(run: Run, config: TrainConfig
         Run.resume(run.directory, config, [])
     run.finish("interrupted", 143, "interrupted")
     assert sorted(path.name for path in run.directory.iterdir()) == ["config.yaml", "run.json"]
+    (run.directory / "checkpoints").mkdir()
+    (run.directory / "checkpoints" / ".last.pt.123.tmp").touch()  # of a process that was killed
     resumed = Run.resume(run.directory, dataclasses.replace(config, epochs=99), ["epochs=99"])
     assert resumed.is_resumed
+    assert not any((run.directory / "checkpoints").iterdir())
     assert resumed.record["status"] == "running"
     assert "error" not in resumed.record
     (entry,) = resumed.record["resumed"]

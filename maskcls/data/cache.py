@@ -17,7 +17,7 @@ from maskcls.cores import in_threads, usable_cores
 from maskcls.data.decode import Box, UnreadableFilesError, UnreadableImageError, decode_image, read_image
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
-from maskcls.run import replaced_atomically
+from maskcls.run import remove_unfinished, replaced_atomically
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +143,7 @@ def cached_images(
             raise UserError(f"data.cache_dir={cache_dir}: cannot write in this folder: {error.strerror}") from None
         with lock:
             if not path.exists():
+                remove_unfinished(cache_dir, path.name)
                 _build(path, root, paths, size, threads, through, boxes)
     images: np.ndarray = np.load(path, mmap_mode="r")
     return images

@@ -161,6 +161,17 @@ def test_bad_files_are_counted_and_named(root: Path, cache_dir: Path, bad: int) 
     assert kept(cache_dir) == []
 
 
+def test_what_a_killed_builder_left_is_removed(root: Path, cache_dir: Path) -> None:
+    cached_images(root, PATHS, 16, cache_dir)
+    (name,) = (path.name for path in cache_dir.glob("*.npy"))
+    (cache_dir / name).unlink()
+    (cache_dir / f".{name}.123.tmp").touch()
+    (cache_dir / ".other.npy.123.tmp").touch()  # somebody may be at that one
+    cached_images(root, PATHS, 16, cache_dir)
+    assert not (cache_dir / f".{name}.123.tmp").exists()
+    assert (cache_dir / ".other.npy.123.tmp").exists()
+
+
 def test_is_built_once_the_bad_file_is_repaired(root: Path, cache_dir: Path) -> None:
     content = (root / PATHS[0]).read_bytes()
     (root / PATHS[0]).write_bytes(b"")
@@ -285,7 +296,7 @@ def test_killed_builder_does_not_disturb(root: Path, cache_dir: Path, monkeypatc
     assert killed == [-signal.SIGKILL]
     assert kept(cache_dir) == [".tmp"]
     np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), expected(root, PATHS, 16))
-    assert kept(cache_dir) == [".npy", ".tmp"]
+    assert kept(cache_dir) == [".npy"]
 
 
 # --- the cache, or no room for it ---
