@@ -40,7 +40,7 @@ from maskcls.config import AuditConfig, CompareConfig, EvalConfig, PredictConfig
 from maskcls.data.index import find_images
 from maskcls.data.sources import require_dataset
 from maskcls.errors import MachineError, MaskclsError, UserError
-from maskcls.interrupts import Interrupted, listening
+from maskcls.interrupts import Interrupted, leave, listening
 from maskcls.resuming import SWEEP_FILE, directory_to_resume, is_done, resumed_config, sweep_overrides
 from maskcls.run import MACHINE_ERRORS, Run, claim_directory, find_checkpoint, read_run, require_runs
 
@@ -282,6 +282,7 @@ def _job(command: str, config: DictConfig, module: str, function: str) -> float 
         run.finish("finished", 0)
         return score
     except KeyboardInterrupt as interrupt:
+        leave()
         if command == "train":
             resumable = run.directory.parent if is_sweep else run.directory
             log.warning("interrupted; it goes on with: maskcls-train resume=%s", shlex.quote(str(resumable)))

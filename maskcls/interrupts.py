@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,10 +29,12 @@ class _State:
     Attributes:
         received: the signal that asked first.
         deferring: how many blocks that must not be broken off are open.
+        is_leaving: whether the program knows that it was asked.
     """
 
     received: int | None = None
     deferring: int = 0
+    is_leaving: bool = False
 
 
 @contextmanager
@@ -43,13 +46,17 @@ def listening() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _State.received, _State.deferring = None, 0
+    _State.received, _State.deferring, _State.is_leaving = None, 0, False
+    unraisable = sys.unraisablehook
+    sys.unraisablehook = lambda event: None if event.exc_type is Interrupted else unraisable(event)
     before = {number: signal.signal(number, _receive) for number in SIGNALS}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = unraisable
+        _State.received = None
 
 
 def _receive(number: int, _: FrameType | None) -> None:
@@ -64,15 +71,19 @@ def _receive(number: int, _: FrameType | None) -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let no signal break off the block: `Interrupted` is raised at its end.
+    """Let no signal break off the block: `Interrupted` is raised at its end, unless the program is leaving.
 
-    A signal that has been raised before, so that the program is on its way out, is not raised again.
+    What was raised in a destructor, where Python drops it, is raised again here.
     """
-    known = _State.received
     _State.deferring += 1
     try:
         yield
     finally:
         _State.deferring -= 1
-    if _State.received is not None and known is None and not _State.deferring:
+    if _State.received is not None and not _State.is_leaving and not _State.deferring:
         raise Interrupted(_State.received)
+
+
+def leave() -> None:
+    """Say that `Interrupted` has arrived where it was to: from now on nothing is broken off."""
+    _State.is_leaving = True

@@ -270,6 +270,8 @@ def signals(options: argparse.Namespace, processes: Processes) -> Outcome:
         run = place / "run"
         command = train_command(root, "mycnn", run, place / "cache")
         process, output = processes.start(*command)
+        while not output.exists():  # before, it is multiprocessing that is interrupted
+            process.join(0.001)
         process.join(moment * seconds)
         if process.exitcode is None:
             os.kill(process.pid, sent)

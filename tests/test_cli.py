@@ -822,7 +822,7 @@ def test_a_sweep_of_one_job_survives_a_leaderboard_that_cannot_be_written(
     command: Command, job: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job(failing(os_error(errno.ENOSPC, "/disk/best.pt")))
-    monkeypatch.setattr("maskcls.reporting.leaderboard.replaced_atomically", lambda path: nothing_written(path.name))
+    monkeypatch.setattr("maskcls.reporting.leaderboard.table", lambda path: nothing_written(path.name))
     result = command("train", SYNTHETIC, "-m", "hydra.sweep.dir=sweep")
     assert (result.status, result.err) == (5, "maskcls-train: the system's words: /disk/best.pt\n")
     assert jobs_of(Path("sweep")) == ["0"]

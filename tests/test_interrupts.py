@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from maskcls.interrupts import SIGNALS, Interrupted, deferred, listening
+from maskcls.interrupts import SIGNALS, Interrupted, deferred, leave, listening
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -41,6 +41,7 @@ def test_on_the_way_out_nothing_is_interrupted_again() -> None:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         finally:
+            leave()
             with deferred():
                 os.kill(os.getpid(), signal.SIGUSR1)
                 done.append("saved")
@@ -96,3 +97,23 @@ with listening(), deferred():
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (result.returncode, result.stdout) == (130, "first\n")
+
+
+def test_what_a_destructor_drops_is_raised_at_the_next_opportunity(capsys: pytest.CaptureFixture[str]) -> None:
+    class Dropped:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    done = []
+
+    def work() -> None:
+        Dropped()
+        done.append("went on")
+        with deferred():
+            done.append("step")
+        done.append("after")
+
+    with listening(), pytest.raises(Interrupted):
+        work()
+    assert done == ["went on", "step"]
+    assert capsys.readouterr().err == ""

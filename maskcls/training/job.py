@@ -30,7 +30,7 @@ from maskcls.evaluation.measure import Measurement
 from maskcls.evaluation.metrics import percent_with_interval
 from maskcls.evaluation.predictions import Predictions, log_softmax, predict_logits
 from maskcls.evaluation.results import SYNTHETIC_NOTE, report_slices, write_evaluation
-from maskcls.interrupts import Interrupted
+from maskcls.interrupts import Interrupted, leave
 from maskcls.models import build_model
 from maskcls.models.checkpoint import load_checkpoint, restore_model
 from maskcls.models.cpu import prepare_cpu
@@ -204,6 +204,7 @@ def train_epochs(
     try:
         fit(trainer, config.epochs, train_epoch, validate, keep, patience, min_delta)
     except Interrupted:
+        leave()
         checkpoints.save(trainer)
         raise
     return checkpoints.rows

@@ -77,7 +77,7 @@ def test_losses_agree_with_a_plain_loop(name: str, optimizer: str) -> None:
     split = LabelledImages(images, labels.tolist())
     paths = tuple(map(str, range(len(labels))))
     index = Index(config.data.root, ("A", "B"), {"train": Split(paths, tuple(labels.tolist()))})
-    data = Data(index, {"train": split}, "", STUDY, None, is_synthetic=True)
+    data = Data(index, {"train": split}, "", STUDY, None, is_synthetic=True, skipped={})
 
     torch.manual_seed(0)
     device = torch.device("cpu")
