@@ -847,3 +847,23 @@ def test_jobs_that_would_share_a_directory_end_the_sweep(command: Command, job: 
 )
 def test_a_jobs_directory_has_a_name_that_every_file_system_takes(number: int, overrides: str, name: str) -> None:
     assert cli._slug(number, overrides) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("faces/1.png", "faces/1.png"),
+        ("얼굴 é", "얼굴 é"),
+        ("two\nlines", "two\nlines"),
+        ("\x1b[2J\x1b[31mred", "\\x1b[2J\\x1b[31mred"),
+        ("a\rb\x07\x00", "a\\rb\\x07\\x00"),
+        ("gpj.\u202eexe", "gpj.\\u202eexe"),
+        ("\udcff.png", "\\udcff.png"),
+    ],
+)
+def test_control_characters_do_not_reach_a_terminal(text: str, shown: str) -> None:
+    assert cli.printable(text) == shown
+
+
+def test_an_error_about_a_name_with_control_characters(command: Command) -> None:
+    assert "\x1b" not in command("train", "data=folder", "data.root=/none/\x1b[31m").err

@@ -402,3 +402,22 @@ def test_broken_link_is_listed_and_left_to_the_reader(root: Path) -> None:
     make(root, "A/1.png", "B/1.png")
     (root / "A" / "gone.png").symlink_to(root / "nowhere")
     assert index_folder(root).counts() == {"all": {"A": 2, "B": 1}}
+
+
+@pytest.mark.parametrize("name", ["A\x1b[2J", "A\nB", "A\u202eB"])
+def test_a_class_whose_name_cannot_be_shown_is_refused(root: Path, name: str) -> None:
+    make(root, "Train/B/1.png")
+    (root / "Train" / name).mkdir()
+    (root / "Train" / name / "1.png").touch()
+    with pytest.raises(UserError, match="a class folder's name holds what cannot be shown, rename it: 'A") as caught:
+        index_folder(root)
+    assert str(caught.value).isprintable()
+
+
+def test_an_index_without_some_files(dataset: Path) -> None:
+    index = index_folder(dataset)
+    gone = [index.splits["train"].paths[0], index.splits["val"].paths[-1]]
+    left = index.without(gone)
+    assert set(index.all_images().paths) - set(left.all_images().paths) == set(gone)
+    assert left.splits["train"].labels == index.splits["train"].labels[1:]
+    assert left.classes == index.classes

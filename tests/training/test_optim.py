@@ -60,6 +60,12 @@ def test_constant_stays() -> None:
     assert rates("schedule=constant") == [0.2] * 20
 
 
+def test_constant_may_be_warmed_up_to() -> None:
+    used = rates("schedule=constant", "schedule.warmup_epochs=1")
+    assert used[:5] == pytest.approx([0.2 * (i + 1) / 6 for i in range(5)])
+    assert used[5:] == [0.2] * 15
+
+
 def test_cosine_warms_up_linearly_and_falls_by_half_a_cosine() -> None:
     used = rates("schedule=cosine", "schedule.warmup_epochs=1", "schedule.final_factor=0.1")
     assert used[:5] == pytest.approx([0.2 * (1 / 6 + (5 / 6) * i / 5) for i in range(5)])
