@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-from filelock import BaseFileLock, FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from maskcls import __version__
 from maskcls.config import as_dictionary
 from maskcls.errors import MachineError, UserError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 # what the system says where the machine fails: the disk, or the user's share of it, is full; a device is broken
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -155,7 +156,7 @@ class Run:
     directory: Path
     record: dict[str, Any]
     is_resumed: bool = False
-    lock: BaseFileLock | None = None
+    lock: "BaseFileLock | None" = None
     started: float = field(default_factory=time.perf_counter)
 
     @classmethod
@@ -256,7 +257,9 @@ class Run:
             self.lock.release()
 
 
-def _lock(directory: Path) -> BaseFileLock:
+def _lock(directory: Path) -> "BaseFileLock":
+    from filelock import FileLock, Timeout
+
     lock = FileLock(directory / LOCK_FILE)
     try:
         lock.acquire(blocking=False)
