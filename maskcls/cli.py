@@ -135,9 +135,7 @@ def _run(command: str, line: CommandLine, wanted: Path) -> int:
     directory = claim_directory(wanted, rename=not typed)
     overrides = [*line.overrides, f"hydra.{'sweep' if line.is_sweep else 'run'}.dir={quote(str(directory))}"]
     if line.is_sweep:
-        fixed = [o.key_or_group for o in parse_overrides(overrides) if not o.is_sweep_override()]
-        # a job's directory is named after what varies
-        overrides.append(f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]")
+        overrides.append(_named_by_what_varies(overrides))
     status = 1
     try:
         _require_space(directory)
@@ -148,6 +146,12 @@ def _run(command: str, line: CommandLine, wanted: Path) -> int:
         if is_refused or not any(directory.iterdir()):
             _remove(directory, existing)
     return status
+
+
+def _named_by_what_varies(overrides: Sequence[str]) -> str:
+    """What makes Hydra name the jobs of a sweep after the keys that vary in it."""
+    fixed = [o.key_or_group for o in parse_overrides(overrides) if not o.is_sweep_override()]
+    return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"
 
 
 def _exit_status(directory: Path, is_sweep: bool, status: int) -> int:
@@ -166,8 +170,7 @@ def _resume(line: CommandLine, directory: Path) -> int:
         line = CommandLine(line.flags, [*sweep_overrides(directory), *line.overrides])
         for job in check("train", line):
             require_files(job.config)
-        fixed = [o.key_or_group for o in parse_overrides(line.overrides) if not o.is_sweep_override()]
-        line.overrides.append(f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]")
+        line.overrides.append(_named_by_what_varies(line.overrides))
     elif line.is_sweep:
         raise UserError(f"resume={directory}: this is a run, which is resumed without -m")
     else:

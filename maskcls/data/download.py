@@ -1,25 +1,23 @@
 """Fetch the public data set from Kaggle, drop stray files, and check every file against its digest."""
 
 import csv
-import errno
 import hashlib
 import logging
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
 from tqdm import tqdm
 
+from maskcls.cores import in_threads
 from maskcls.errors import UserError
+from maskcls.run import MACHINE_ERRORS
 
 HANDLE = "ashishjangra27/face-mask-12k-images-dataset"
 MAX_WORKERS = 8
-# The machine's failures, not the user's: these stay OSErrors.
-MACHINE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +52,7 @@ def download_facemask12k(root: Path, progress: bool = True) -> None:
         else:
             _fill(root, _fetch(), published, progress)
     except OSError as error:
-        if error.errno in MACHINE_ERRNOS:
+        if error.errno in MACHINE_ERRORS:
             raise
         raise UserError(f"{root}: {_one_line(error)}; give a folder that can be read and written") from error
 
@@ -78,7 +76,7 @@ def _fetch() -> Path:
     try:
         return Path(kagglehub.dataset_download(HANDLE))
     except Exception as error:  # kagglehub raises a dozen unrelated classes, bare Exception among them
-        if getattr(error, "errno", None) in MACHINE_ERRNOS:
+        if getattr(error, "errno", None) in MACHINE_ERRORS:
             raise
         advice = "check the network, and remove wrong Kaggle credentials if there are any (none are needed)"
         raise UserError(f"Kaggle data set {HANDLE}: download failed: {_one_line(error)}; {advice}") from error
@@ -133,8 +131,7 @@ def _wrong_files(
         # Every path made here comes from our own list, none from the archive: nothing can escape destination.
         return _check(folder / name, published[name], destination / name if destination else None)
 
-    with ThreadPoolExecutor(MAX_WORKERS) as pool:
-        checks = pool.map(check_and_place, published)
+    with in_threads(check_and_place, published, MAX_WORKERS) as checks:
         bar = tqdm(checks, desc="facemask12k", total=len(published), unit="file", disable=not progress)
         return {name: fault for name, fault in zip(published, bar, strict=True) if fault}
 

@@ -10,13 +10,14 @@ neither size, brightness, background nor noise gives the class away.
 """
 
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from tqdm import tqdm
+
+from maskcls.cores import in_threads
 
 DRAWING_VERSION = 1  # change it when the images of a seed change
 CLASSES = ("WithMask", "WithoutMask")
@@ -404,7 +405,6 @@ def write_dataset(root: Path, seed: int, counts: dict[str, int], progress: bool 
         for label, name in enumerate(CLASSES):
             (root / split / name).mkdir(parents=True, exist_ok=True)
             jobs += [(split, label, number) for number in range((count + 1 - label) // 2)]
-    with ThreadPoolExecutor(THREADS) as pool:
-        written = pool.map(lambda job: write_image(root, seed, *job), jobs)
+    with in_threads(lambda job: write_image(root, seed, *job), jobs, THREADS) as written:
         for _ in tqdm(written, "drawing faces", len(jobs), disable=None if progress else True, unit="image"):
             pass

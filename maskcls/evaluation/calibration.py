@@ -25,8 +25,8 @@ class Calibration:
 
     @classmethod
     def of(cls, checkpoint: Mapping[str, Any]) -> "Calibration":
-        """What a checkpoint holds; one of an earlier maskcls holds none."""
-        return cls(checkpoint.get("temperature", cls.temperature), checkpoint.get("threshold", cls.threshold))
+        """What a checkpoint holds."""
+        return cls(checkpoint["temperature"], checkpoint["threshold"])
 
 
 UNCALIBRATED = Calibration()

@@ -38,7 +38,7 @@ class Classifier:
         self.precision, _ = choose_precision(precision or content["precision"], self.device)
         self.classes: tuple[str, ...] = tuple(content["classes"])
         self.calibration = Calibration.of(content)
-        positive = content.get("positive_class")
+        positive = content["positive_class"]
         self.positive = None if positive is None else self.classes.index(positive)
         self.input_size: int = content["input_size"]
         self.batch_size = training_data(content, path).eval_batch_size

@@ -122,7 +122,7 @@ def latest(directory: Path) -> tuple[dict[str, Any], Path] | None:
         if fault is not None:
             raise fault
         return None
-    if fault is not None or found[1].name != "last.pt":
+    if found[1].name != "last.pt":
         log.warning("going on from %s, the checkpoint before", found[1])
     return found
 

@@ -240,14 +240,15 @@ def train_one_epoch(
                 so_far.waited += arrived - last
                 so_far.seconds += (now := time.perf_counter()) - last
                 last = now
-            if device.type == "cpu" or now - refreshed > REFRESH_SECONDS:
+            is_due = now - refreshed > REFRESH_SECONDS
+            if is_due or device.type == "cpu":
                 so_far.require_finite()
-            if not bar.disable and now - refreshed > REFRESH_SECONDS:
+            if is_due and not bar.disable:
                 figures = so_far.figures()
                 bar.set_postfix(
                     loss=f"{figures['train_loss']:.4f}", accuracy=f"{figures['train_accuracy']:.2%}", refresh=False
                 )
-            if now - refreshed > REFRESH_SECONDS:
+            if is_due:
                 refreshed = now
             bar.update(len(labels))
             after_step()
