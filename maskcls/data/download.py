@@ -140,15 +140,15 @@ def _check(source: Path, digest: str, target: Path | None) -> str:
     """Return "missing", "altered" or "" for a right file, which is then linked or copied to target."""
     if not source.is_file():
         return "missing"
-    content = source.read_bytes()
-    if hashlib.sha256(content).hexdigest() != digest:
-        return "altered"
+    with source.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            return "altered"
     if target:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(source.resolve(), target)
         except OSError:  # another disk, or a file system without hard links
-            target.write_bytes(content)
+            shutil.copyfile(source, target)
     return ""
 
 

@@ -4,11 +4,14 @@ import io
 import logging
 import os
 import re
+import resource
 import sys
+import tarfile
 import threading
+import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -204,6 +207,80 @@ def test_kagglehub_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "pip install 'maskcls[download]'" in failure(tmp_path / "root")
 
 
+def zipped(*members: tuple[zipfile.ZipInfo | str, bytes]) -> bytes:
+    """A zip archive of the published files, and of these members beside them."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        warnings.simplefilter("ignore")  # of names that stand twice
+        for name, content in (*FILES.items(), *members):
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def tarred(*members: tuple[str, bytes, str]) -> bytes:
+    """A tar archive of the published files, and of these members: name, tar's type, where a link leads to."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, kind, target in (*((name, tarfile.REGTYPE, "") for name in FILES), *members):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname, entry.mode = kind, target, 0o644
+            content = FILES.get(name, b"hostile")
+            entry.size = len(content) if kind == tarfile.REGTYPE else 0
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def symbolic_link(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name)
+    entry.create_system, entry.external_attr = 3, 0o120777 << 16
+    return entry
+
+
+UP = "../" * 12
+# by name: what makes an archive, given a folder that it has no business in, and whether the data set comes of it
+HOSTILE: dict[str, tuple[Callable[[str], bytes], bool]] = {
+    "zip, upwards": (lambda outside: zipped((f"{UP}{outside}/new", b"hostile")), True),
+    "zip, absolute": (lambda outside: zipped((f"{outside}/new", b"hostile")), True),
+    "zip, backslashes": (lambda outside: zipped((r"..\..\outside\new", b"hostile")), True),
+    "zip, a link": (lambda outside: zipped((symbolic_link("link"), outside.encode())), True),
+    "zip, through a link": (
+        lambda outside: zipped((symbolic_link("link"), outside.encode()), ("link/new", b"hostile")),
+        False,
+    ),
+    "zip, a link as an image": (lambda outside: zipped((symbolic_link(NAME), f"{outside}/mine".encode())), False),
+    "zip, a name twice": (lambda outside: zipped((NAME, b"hostile")), False),
+    "zip, a bomb": (lambda outside: zipped((NAME, bytes(200_000_000))), False),
+    "zip, a file that is a folder, too": (lambda outside: zipped((f"{NAME}/new", b"hostile")), False),
+    "zip, cut off": (lambda outside: zipped()[:-300], False),
+    "tar, upwards": (lambda outside: tarred((f"{UP}{outside}/new", tarfile.REGTYPE, "")), False),
+    "tar, absolute": (lambda outside: tarred((f"{outside}/new", tarfile.REGTYPE, "")), True),
+    "tar, a link": (lambda outside: tarred(("link", tarfile.SYMTYPE, outside)), False),
+    "tar, a link upwards": (lambda outside: tarred(("link", tarfile.SYMTYPE, UP)), False),
+    "tar, a hard link as an image": (lambda outside: tarred((NAME, tarfile.LNKTYPE, f"{outside}/mine")), False),
+    "tar, a device": (lambda outside: tarred(("device", tarfile.CHRTYPE, "")), False),
+    "tar, a link to its own folder": (lambda outside: tarred(("loop", tarfile.SYMTYPE, ".")), True),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_archive_writes_nothing_outside_its_folder(name: str, kaggle: FakeKaggle, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine").write_text("mine")
+    make, is_laid_out = HOSTILE[name]
+    kaggle.archive = make(str(outside))
+    names = {path.name for path in tmp_path.iterdir()}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if is_laid_out:
+        download.download_facemask12k(tmp_path / "root", progress=False)
+        assert tree(tmp_path / "root") == FILES
+    else:
+        failure(tmp_path / "root")
+    assert {path.name for path in tmp_path.iterdir()} <= names | {"cache", "home", "root"}
+    assert tree(outside) == {"mine": b"mine"}
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KB
+
+
 def test_root_that_is_not_empty_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match=r"not empty, and left as it is: of 12 published files 12 missing"):
@@ -240,11 +317,11 @@ def test_interrupted_copy_leaves_nothing(
             raise error
         link(source, target)
 
-    def write_bytes(path: Path, content: bytes) -> None:
+    def copyfile(source: Path, target: Path) -> None:
         raise error
 
     monkeypatch.setattr(os, "link", fail)
-    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    monkeypatch.setattr("shutil.copyfile", copyfile)
     kaggle.publish(FILES)
     with pytest.raises(type(error)) as caught:
         download.download_facemask12k(tmp_path / "root", progress=False)
