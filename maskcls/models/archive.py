@@ -132,8 +132,13 @@ def _check_seal(path: Path) -> None:
 
 def _inspect(path: Path) -> None:
     """Read the pickle with stand-ins for everything that it names, and hold its sizes against the records'."""
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":  # torch would take it for one of its older formats
+            raise ArchiveError("not a checkpoint of maskcls: something stands before its records")
     with zipfile.ZipFile(path) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
+        if len(entries) < len(archive.infolist()):
+            raise ArchiveError("not a checkpoint of maskcls: it has two records of one name")
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
             raise ArchiveError("not a checkpoint of maskcls: its records are compressed")
         if sum(entry.file_size for entry in entries.values()) > path.stat().st_size:

@@ -237,6 +237,27 @@ def test_two_pickles_are_refused(tmp_path: Path) -> None:
         read_archive(path)
 
 
+def test_two_records_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a/data.pkl", pickle.dumps(Runs(), 2))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            file.writestr("a/data.pkl", pickle.dumps({}, 2))
+    archive._seal(path)
+    with pytest.raises(ArchiveError, match="two records of one name"):
+        read_archive(path)
+
+
+def test_what_torch_would_read_instead_of_the_records_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch.save({"x": torch.zeros(3)}, path, _use_new_zipfile_serialization=False)
+    with zipfile.ZipFile(path, "a") as file:  # Python's zipfile finds the records behind anything
+        file.writestr("a/data.pkl", pickle.dumps({}, 2))
+    archive._seal(path)
+    with pytest.raises(ArchiveError, match="something stands before its records"):
+        read_archive(path)
+
+
 def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="No such file or directory"):
         read_archive(tmp_path / "none.pt")
