@@ -39,10 +39,10 @@ from maskcls.command_line import (
 from maskcls.config import AuditConfig, CompareConfig, EvalConfig, PredictConfig, TrainConfig, parse
 from maskcls.data.index import find_images
 from maskcls.data.sources import require_dataset
-from maskcls.errors import MachineError, MaskclsError, UserError
+from maskcls.errors import MachineError, MaskclsError, UserError, is_out_of_memory
 from maskcls.interrupts import Interrupted, leave, listening
 from maskcls.resuming import SWEEP_FILE, directory_to_resume, is_done, resumed_config, sweep_overrides
-from maskcls.run import MACHINE_ERRORS, Run, claim_directory, find_checkpoint, read_run, require_runs
+from maskcls.run import MACHINE_ERRORS, Run, claim_directory, find_checkpoint, is_held, read_run, require_runs
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ def _run(command: str, line: CommandLine, wanted: Path) -> int:
         status = _exit_status(directory, line.is_sweep, status)
     finally:
         is_refused = status == UserError.exit_status and not line.is_sweep and not (directory / "checkpoints").exists()
-        if is_refused or not any(directory.iterdir()):
+        if (is_refused and not is_held(directory)) or not any(directory.iterdir()):
             _remove(directory, existing)
     return status
 
@@ -314,11 +314,8 @@ def _show(error: Exception, command: str, directory: Path) -> tuple[str, int]:
     message, status = one_line(error), 1
     if isinstance(error, MaskclsError):
         status = error.exit_status
-    elif type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
-        message, status = (
-            f"{message}; a smaller data.batch_size or data.input_size, or data.resident=false, needs less",
-            MachineError.exit_status,
-        )
+    elif is_out_of_memory(error):
+        message, status = f"{message or 'out of memory'}; a smaller batch size takes less", MachineError.exit_status
     elif isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
         message, status = f"{error.strerror}: {error.filename or directory}", MachineError.exit_status
     else:

@@ -46,6 +46,7 @@ Positive = Annotated[float, Range(0, above_low=True)]
 NonNegative = Annotated[float, Range(0)]
 Fraction = Annotated[float, Range(0, 1)]
 FractionBelowOne = Annotated[float, Range(0, 1, below_high=True)]
+BatchSize = Count | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class DataConfig:
 
     root: Path
     positive_class: str | None
-    batch_size: Count
+    batch_size: BatchSize
     eval_batch_size: Count
     input_size: Annotated[int, Range(8)]
     normalization: Literal["study", "dataset", "imagenet"]
@@ -423,7 +424,12 @@ def _convert(value: Any, annotation: Any, key: str) -> Any:
         return tuple(_convert(item, element, key) for item in (value if isinstance(value, list) else [value]))
     if all(dataclasses.is_dataclass(option) for option in options):
         return _convert_group(value, options, key)
-    return _convert_scalar(value, options[0], key, optional=type(None) in _union_members(annotation))
+    others = [f" or {word}" for option in options[1:] for word in typing.get_args(option)]
+    if f" or {value}" in others:
+        return value
+    if type(None) in _union_members(annotation):
+        others.append(" or null")
+    return _convert_scalar(value, options[0], key, "".join(others))
 
 
 def _union_members(annotation: Any) -> list[Any]:
@@ -462,9 +468,11 @@ def _allowed_names(schema: Any) -> tuple[str, ...]:
     return names
 
 
-def _convert_scalar(value: Any, annotation: Any, key: str, optional: bool) -> Any:
+def _convert_scalar(value: Any, annotation: Any, key: str, others: str) -> Any:
+    """Convert to a type that is no group; ``others`` says what is allowed besides."""
+
     def refuse(expected: str, hint: str = "") -> UserError:
-        return UserError(f"{key}={_shown(value)}: expected {expected}{' or null' if optional else ''}{hint}")
+        return UserError(f"{key}={_shown(value)}: expected {expected}{others}{hint}")
 
     if typing.get_origin(annotation) is Literal:
         choices = typing.get_args(annotation)

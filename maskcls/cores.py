@@ -8,17 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from maskcls.control_groups import MEMBERSHIP, ROOT, control_groups
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def usable_cores() -> int:
-    """Cores that the process may run on: fewer than the machine has where it is bound to some or has a share of them.
+    """Cores that the process may run on: fewer than the machine has where it is bound to some, or has a share of them.
 
-    Of Linux's control groups those of version 2 are known.
+    Shares are those that Linux's control groups set.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min(allowed, _quota(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")))))
+    return max(1, int(min(allowed, _quota(ROOT, MEMBERSHIP))))
 
 
 def _quota(root: Path, membership: Path) -> float:
@@ -27,21 +29,13 @@ def _quota(root: Path, membership: Path) -> float:
     See https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files.
     """
     quota = math.inf
-    try:
-        groups = [line.partition("::")[2] for line in membership.read_text().splitlines() if line.startswith("0::")]
-    except OSError:
-        return quota
-    for group in groups:
-        folder = root / group.strip("/")
-        for path in (folder, *folder.parents):
-            if path == root.parent:
-                break
-            try:
-                limit, period = (path / "cpu.max").read_text().split()
-            except (OSError, ValueError):
-                continue
-            if limit != "max":
-                quota = min(quota, int(limit) / int(period))
+    for group in control_groups(root, membership):
+        try:
+            limit, period = (group / "cpu.max").read_text().split()
+        except (OSError, ValueError):
+            continue
+        if limit != "max":
+            quota = min(quota, int(limit) / int(period))
     return quota
 
 

@@ -1,5 +1,16 @@
 """The failures that maskcls explains in one line, each with the exit status it ends in."""
 
+# how libraries say it that raise no error of its own kind: torch on the CPU, oneDNN, OpenCV
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "Insufficient memory",
+    "out of memory",
+    "could not create a primitive",
+    "could not execute a primitive",
+)
+
 
 class MaskclsError(Exception):
     """A failure with a message for people: one line, no traceback.
@@ -33,3 +44,11 @@ class MachineError(MaskclsError):
     """The machine failed: the disk is full, a device is lost."""
 
     exit_status = 5
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of any library, none of which is imported here, says that there is no memory left."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & {"MemoryError", "OutOfMemoryError"}:
+        return True
+    return bool(kinds & {"RuntimeError", "error"}) and any(text in str(error) for text in _OUT_OF_MEMORY)

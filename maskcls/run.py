@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskcls import __version__
-from maskcls.config import as_dictionary
+from maskcls.config import SCHEMAS, as_dictionary
 from maskcls.errors import MachineError, UserError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 # of a run directory; who holds it is at the run
 LOCK_FILE = "run.lock"
+# all that there may be of a run whose process was killed before the first run.json was there
+_BEGUN = {".hydra", ".probe", LOCK_FILE, "config.yaml", *(f"{command}.log" for command in SCHEMAS)}
 
 
 def claim_directory(wanted: Path, rename: bool) -> Path:
@@ -34,7 +37,8 @@ def claim_directory(wanted: Path, rename: bool) -> Path:
 
     Args:
         wanted: the directory.
-        rename: put _2, _3, ... behind the name while it is taken; else a directory that holds something is refused.
+        rename: put _2, _3, ... behind the name while it is taken; else a directory is refused that holds more than
+            what is left of a process that was killed as it started.
 
     Raises:
         UserError: where the directory cannot be made, or holds something and ``rename`` is false.
@@ -51,10 +55,27 @@ def claim_directory(wanted: Path, rename: bool) -> Path:
                 kind = MachineError if error.errno in MACHINE_ERRORS else UserError
                 raise kind(f"{directory}: cannot make this folder: {error.strerror}") from None
         if not rename:
-            if directory.is_dir() and not any(directory.iterdir()):
+            if directory.is_dir() and _is_free(directory):
                 return directory.absolute()
             raise UserError(f"{directory}: exists and is not an empty folder; name another one")
     raise UserError(f"{wanted}: a million folders of this name exist")
+
+
+def _is_free(directory: Path) -> bool:
+    """Whether there is no run in a directory, and nobody about to start one."""
+    names = {path.name for path in directory.iterdir() if not re.fullmatch(r"\..*\.[0-9]+\.tmp", path.name)}
+    return not names - _BEGUN and not is_held(directory)
+
+
+def is_held(directory: Path) -> bool:
+    """Whether a process is at a directory's run."""
+    if not (directory / LOCK_FILE).exists():
+        return False
+    try:
+        _lock(directory).release()
+    except UserError:
+        return True
+    return False
 
 
 @contextmanager
@@ -167,10 +188,10 @@ class Run:
             UserError: where the directory holds a run already.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        if (directory / "run.json").exists():
-            raise UserError(f"{directory}: holds a run already, and would be overwritten")
         lock = _lock(directory)
-        _write_config(directory, config)
+        if (directory / "run.json").exists():
+            lock.release()
+            raise UserError(f"{directory}: holds a run already, and would be overwritten")
         record = {
             "status": "running",
             "command": f"maskcls-{command}",
@@ -182,6 +203,7 @@ class Run:
             "seconds": {},
         }
         run = cls(directory, record, lock=lock)
+        run.write_config(config)
         run.write()
         return run
 
@@ -208,11 +230,19 @@ class Run:
             },
         ]
         record["status"] = "running"
-        _write_config(directory, config)
         run = cls(directory, record, is_resumed=True, lock=lock)
+        run.write_config(config)
         run.started -= record["seconds"].get("total", 0.0)
         run.write()
         return run
+
+    def write_config(self, config: Any) -> None:
+        """Write ``config.yaml``."""
+        import yaml
+
+        with replaced_atomically(self.directory / "config.yaml") as temporary:
+            text = yaml.safe_dump(as_dictionary(config), sort_keys=False, allow_unicode=True)
+            temporary.write_text(text, encoding="utf-8")
 
     def write(self) -> None:
         """Write ``run.json`` as it stands."""
@@ -266,14 +296,6 @@ def _lock(directory: Path) -> "BaseFileLock":
     except Timeout:
         raise UserError(f"{directory}: another process is at this run") from None
     return lock
-
-
-def _write_config(directory: Path, config: Any) -> None:
-    import yaml
-
-    with replaced_atomically(directory / "config.yaml") as temporary:
-        text = yaml.safe_dump(as_dictionary(config), sort_keys=False, allow_unicode=True)
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _now() -> str:

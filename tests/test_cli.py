@@ -580,8 +580,9 @@ def nothing_written(name: str) -> None:
         (
             OutOfMemoryError("CUDA out of memory"),
             5,
-            "CUDA out of memory; a smaller data.batch_size or data.input_size, or data.resident=false, needs less",
+            "CUDA out of memory; a smaller batch size takes less",
         ),
+        (MemoryError(), 5, "out of memory; a smaller batch size takes less"),
         (os_error(errno.ENOSPC, "/disk/best.pt"), 5, "the system's words: /disk/best.pt"),
         (os_error(errno.EIO), 5, "the system's words: {directory}"),
     ],

@@ -304,8 +304,9 @@ WRONG_VALUES = [
 def test_a_value_of_another_type_is_refused(leaf: Leaf, value: Any) -> None:
     limits = range_of(leaf.annotation)
     null = " or null" if type(None) in members(leaf.annotation) else ""
+    words = " or auto" if Literal["auto"] in members(leaf.annotation) else ""
     shown = str(value).lower() if isinstance(value, bool) else value
-    kind = text_of(leaf.annotation) or WRONG[kind_of(leaf.annotation)][1] + (f", {limits}" if limits else "")
+    kind = text_of(leaf.annotation) or WRONG[kind_of(leaf.annotation)][1] + (f", {limits}" if limits else "") + words
     message = refusal(leaf.command, with_leaf(leaf, value))
     assert message == f"{leaf.key.replace('__', '.')}={shown}: expected {kind}{null}"
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 from configuration import config_of
+from filelock import FileLock
 
 import maskcls
 from maskcls.config import TrainConfig, parse
 from maskcls.errors import MachineError, UserError
-from maskcls.run import Run, claim_directory, find_checkpoint, read_run, replaced_atomically, write_json
+from maskcls.run import Run, claim_directory, find_checkpoint, is_held, read_run, replaced_atomically, write_json
 
 ROW = {"epoch": 1, "val_accuracy": 0.5}
 
@@ -62,6 +63,36 @@ def test_a_claimed_folder_is_absolute() -> None:
 def test_a_named_folder_that_is_empty_is_taken(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     assert claim_directory(tmp_path / "mine", rename=False) == tmp_path / "mine"
+
+
+def leave_a_start(folder: Path) -> None:
+    """What a process leaves that is killed just before it writes run.json."""
+    (folder / ".hydra").mkdir(parents=True)
+    for name in ("train.log", "run.lock", ".probe", "config.yaml", ".run.json.123.tmp"):
+        (folder / name).touch()
+
+
+def test_a_named_folder_of_a_run_that_was_killed_as_it_started_is_taken(tmp_path: Path) -> None:
+    leave_a_start(tmp_path / "mine")
+    assert claim_directory(tmp_path / "mine", rename=False) == tmp_path / "mine"
+    assert claim_directory(tmp_path / "mine", rename=True) == tmp_path / "mine_2"
+
+
+@pytest.mark.parametrize("name", ["run.json", "metrics.csv", "notes.txt", ".secret"])
+def test_a_start_beside_which_there_is_more_is_no_free_folder(tmp_path: Path, name: str) -> None:
+    leave_a_start(tmp_path / "mine")
+    (tmp_path / "mine" / name).touch()
+    with pytest.raises(UserError, match="exists and is not an empty folder"):
+        claim_directory(tmp_path / "mine", rename=False)
+
+
+def test_a_folder_where_a_run_is_about_to_start_is_refused(tmp_path: Path) -> None:
+    leave_a_start(tmp_path / "mine")
+    with FileLock(tmp_path / "mine" / "run.lock"):
+        assert is_held(tmp_path / "mine")
+        with pytest.raises(UserError, match="exists and is not an empty folder"):
+            claim_directory(tmp_path / "mine", rename=False)
+    assert not is_held(tmp_path / "mine")
 
 
 @pytest.mark.parametrize("kind", ["folder that holds something", "file"])

@@ -6,6 +6,7 @@ import random
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from maskcls.interrupts import Interrupted, leave
 from maskcls.models import build_model
 from maskcls.models.checkpoint import load_checkpoint, restore_model
 from maskcls.models.cpu import prepare_cpu
+from maskcls.models.memory import Demand, explained_memory, free_memory, inference_demand
 from maskcls.models.precision import Precision, choose_device, choose_precision
 from maskcls.reporting.model_card import write_model_card
 from maskcls.run import Run
@@ -48,6 +50,7 @@ from maskcls.training.health import (
     find_collapse,
     more_careful,
 )
+from maskcls.training.memory import training_demand, with_batch_size
 from maskcls.training.optim import build_optimizer, build_schedule
 
 log = logging.getLogger(__name__)
@@ -97,14 +100,18 @@ def train(config: TrainConfig, run: Run) -> float:
     )
     with run.phase("data"):
         data = load_data(config.data)
-    _check_last_batch(config, len(data.splits["train"]))
     resident = keep_resident(config.data, data, device)
+    free = free_memory(device) - (_cached_bytes(data) or 0 if resident else 0)
+    config = with_batch_size(config, len(data.splits["train"]), len(data.index.classes), free)
+    run.write_config(config)  # the number that it is, which a run that is resumed keeps
+    _check_last_batch(config, len(data.splits["train"]))
     _record(run, config, data, device, precision)
     stored = resumable(run, data) if run.is_resumed else None
     retries = 0 if stored is None else stored[0]["retries"]
     while True:
         try:
-            rows = train_epochs(more_careful(config, retries), run, data, device, precision, resident, retries, stored)
+            careful = more_careful(config, retries)
+            rows = train_epochs(careful, run, data, device, precision, resident, free, retries, stored)
             break
         except CollapsedError:
             stored, retries = None, retries + 1
@@ -128,6 +135,7 @@ def train_epochs(
     device: torch.device,
     precision: Precision,
     resident: bool,
+    free: float,
     retries: int = 0,
     stored: tuple[dict[str, Any], Path] | None = None,
 ) -> list[Row]:
@@ -135,6 +143,7 @@ def train_epochs(
 
     Args:
         resident: as `keep_resident` returns it.
+        free: bytes of the device's memory, before anything is there.
         retries: how often the training has collapsed before; ``config`` heeds that already.
         stored: the checkpoint to go on from, None for the initial weights.
 
@@ -149,8 +158,9 @@ def train_epochs(
     np.random.seed(config.seed % 2**32)
     torch.manual_seed(config.seed)
     order, changes = torch.Generator(), torch.Generator(device)
-    batches = Loader(data.splits["train"], config.data.batch_size, device, order, resident, draws(config.data, data))
-    validation = Loader(data.splits["val"], config.data.eval_batch_size, device, resident=resident)
+    batch_size, eval_batch_size = int(config.data.batch_size), config.data.eval_batch_size  # no longer auto
+    batches = Loader(data.splits["train"], batch_size, device, order, resident, draws(config.data, data))
+    validation = Loader(data.splits["val"], eval_batch_size, device, resident=resident)
     trainer = build_trainer(config, data, device, precision, changes, len(batches))
 
     about = {**_about(config, data, precision), "retries": retries}
@@ -158,6 +168,15 @@ def train_epochs(
     if stored is not None:
         resume(checkpoints, trainer, run, *stored)
     chance = chance_loss(data.splits["train"].labels, draws(config.data, data))
+    classes = len(data.index.classes)
+
+    def validation_demand() -> Demand:
+        return inference_demand(as_dictionary(config.model), classes, config.data.input_size)
+
+    in_training = partial(
+        explained_memory, "data.batch_size", batch_size, free, lambda: training_demand(config, classes)
+    )
+    in_validation = partial(explained_memory, "data.eval_batch_size", eval_batch_size, free, validation_demand)
 
     def train_epoch(epoch: int) -> dict[str, float]:
         # both are functions of seed and epoch alone, so that a resumed run draws what an uninterrupted one would
@@ -166,14 +185,14 @@ def train_epochs(
             changes.manual_seed(_epoch_seed(config.seed, epoch, 1))
         title = f"epoch {epoch + 1}/{config.epochs}"
         try:
-            with run.phase("train"):
+            with run.phase("train"), in_training():
                 return train_one_epoch(
                     trainer, batches.batches, len(batches.labels), title, lambda: checkpoints.save_if_due(trainer)
                 )
         except NotFiniteError as error:
             order.manual_seed(_epoch_seed(config.seed, epoch, 0))
-            start = error.batch * config.data.batch_size
-            positions = batches.order()[start : start + config.data.batch_size].tolist()
+            start = error.batch * batch_size
+            positions = batches.order()[start : start + batch_size].tolist()
             files = [data.index.splits["train"].paths[position] for position in positions]
             raise _not_finite(run, trainer, len(batches), error.batch, files) from None
 
@@ -181,7 +200,7 @@ def train_epochs(
 
     def validate() -> tuple[float, float]:
         nonlocal validated
-        with run.phase("validate"):
+        with run.phase("validate"), in_validation():
             normalize = Normalize(data.normalization).to(device)
             validated = predict_logits(trainer.evaluated_model, validation, normalize, precision)
         files = data.index.splits["val"]
@@ -291,21 +310,24 @@ def keep_resident(config: DataConfig, data: Data, device: torch.device) -> bool:
     Raises:
         UserError: where ``data.resident=true`` contradicts ``data.cache_gb``.
     """
-    arrays = [data.splits[name].images for name in ("train", "val")]
-    sizes = [array.nbytes for array in arrays if isinstance(array, np.ndarray)]
-    is_cached = len(sizes) == len(arrays)
+    size = _cached_bytes(data)
     if config.resident != "auto":
-        if config.resident and not is_cached:
+        if config.resident and size is None:
             raise UserError("data.resident=true: the images are more than the cache may hold, see data.cache_gb")
         return config.resident
-    if device.type != "cuda" or not is_cached:
-        return False
-    return sum(sizes) <= torch.cuda.mem_get_info(device)[0] / 2
+    return device.type == "cuda" and size is not None and size <= free_memory(device) / 2
+
+
+def _cached_bytes(data: Data) -> int | None:
+    """Of the training and validation images, None where they are not decoded in advance."""
+    arrays = [data.splits[name].images for name in ("train", "val")]
+    sizes = [array.nbytes for array in arrays if isinstance(array, np.ndarray)]
+    return sum(sizes) if len(sizes) == len(arrays) else None
 
 
 def _check_last_batch(config: TrainConfig, images: int) -> None:
     """Batch normalization needs two values a channel: ResNet-18 has one for an image of 32 pixels."""
-    size = config.data.batch_size
+    size = int(config.data.batch_size)
     if config.model.name == "resnet18" and config.data.input_size == 32 and (images % size or size) == 1:
         raise UserError(
             f"data.batch_size={size} leaves one of {images} training images for the last batch, which resnet18 "

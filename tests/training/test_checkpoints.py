@@ -1,6 +1,5 @@
 """A training that was broken off ends bit for bit as one that was not."""
 
-import csv
 import json
 import os
 import signal
@@ -12,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from torture import contents as files_of
+from torture import differences
 
 from maskcls import cli
 from maskcls.errors import UserError
@@ -19,12 +20,11 @@ from maskcls.models.checkpoint import save_checkpoint
 from maskcls.run import read_run
 from maskcls.training.checkpoints import Checkpoints, latest, repair_best
 
-TIMINGS = ("seconds", "images_per_second", "data_wait", "waited")
 # every part of a training's state: averages, a schedule, augmentation, dropout, an optimizer with moments
 SETTINGS = (
     "model=mycnn", "optim=adam", "augment=light", "schedule=onecycle", "ema_decay=0.9", "data=folder",
     "data.input_size=16", "data.batch_size=4", "epochs=3", "plots=false", "threads=1", "early_stopping.patience=5",
-    "evaluation.equalised_size=null",
+    "evaluation.equalised_size=null", "precision=float32",
 )  # fmt: skip
 
 
@@ -32,30 +32,10 @@ def train(root: Path, directory: Path, *overrides: str) -> int:
     return cli.main("train", [*SETTINGS, f"data.root={root}", f"hydra.run.dir={directory}", *overrides])
 
 
-def differences(a: Any, b: Any, where: str = "") -> list[str]:
-    """Where two structures of tensors and plain values differ, timings and settings aside."""
-    if any(where.endswith(f"/{name}") for name in (*TIMINGS, "config")):
-        return []
-    if isinstance(a, torch.Tensor):
-        return [] if a.dtype == b.dtype and torch.equal(a, b) else [where]
-    if isinstance(a, dict) and a.keys() == b.keys():
-        return [found for key in a for found in differences(a[key], b[key], f"{where}/{key}")]
-    if isinstance(a, list | tuple) and len(a) == len(b):
-        return [found for i in range(len(a)) for found in differences(a[i], b[i], f"{where}/{i}")]
-    return [] if a == b else [where]
-
-
 def contents(directory: Path) -> dict[str, Any]:
     """Everything of a run that is to be the same."""
-    found: dict[str, Any] = {
-        name: torch.load(directory / "checkpoints" / name, weights_only=True) for name in ("last.pt", "best.pt")
-    }
-    with (directory / "metrics.csv").open(newline="") as file:
-        found["metrics"] = list(csv.DictReader(file))
-    for path in sorted(directory.glob("evaluation/*/*.csv")):
-        found[str(path.relative_to(directory))] = path.read_text()
     record = read_run(directory)
-    return found | {key: record[key] for key in ("status", "best", "final", "test", "data")}
+    return files_of(directory) | {key: record[key] for key in ("status", "best", "final", "test", "data")}
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ def test_another_try_is_slower_and_warmed_up() -> None:
 # rectified units that are dead from the first steps on
 COLLAPSING = (
     "model=mycnn", "optim=adam", "optim.lr=3", "data=folder", "data.input_size=16", "data.batch_size=8",
-    "plots=false", "threads=1", "evaluation.equalised_size=null", "epochs=3",
+    "plots=false", "threads=1", "evaluation.equalised_size=null", "epochs=3", "precision=float32",
 )  # fmt: skip
 
 

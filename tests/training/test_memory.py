@@ -1,0 +1,182 @@
+"""The batch size that fits in memory."""
+
+import logging
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from configuration import config_of
+
+from maskcls import cli
+from maskcls.config import TrainConfig
+from maskcls.errors import MachineError
+from maskcls.models import build_model
+from maskcls.models.memory import OVERHEAD, Demand
+from maskcls.training import memory
+from maskcls.training.memory import training_demand, with_batch_size
+
+
+def config(*overrides: str) -> TrainConfig:
+    parsed: TrainConfig = config_of(
+        "train", "data=folder", "data.root=/faces", "model=mycnn", "data.input_size=32", *overrides
+    )
+    return parsed
+
+
+def mycnn_bytes() -> int:
+    return sum(weight.nbytes for weight in build_model({"name": "mycnn", "dropout": 0.0}, 2, 32).parameters())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "copies"),
+    [
+        (["optim=sgd", "optim.momentum=0"], 0),
+        (["optim=sgd", "optim.momentum=0.9"], 1),
+        (["optim=adam"], 2),
+        (["optim=adamw", "ema_decay=0.99"], 3),
+    ],
+)
+def test_each_state_of_the_optimizer_and_the_average_are_a_copy_of_the_weights(
+    overrides: list[str], copies: int
+) -> None:
+    least = training_demand(config("optim=sgd", "optim.momentum=0"), 2)
+    demand = training_demand(config(*overrides), 2)
+    assert demand.fixed - least.fixed == pytest.approx(copies * mycnn_bytes(), abs=1)
+    assert demand.per_image == least.per_image
+
+
+def test_training_takes_what_autograd_keeps() -> None:
+    images, kept = 8, {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    model = build_model({"name": "mycnn", "dropout": 0.25}, 2, 32)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model(torch.zeros(images, 3, 32, 32))
+    weights = {weight.data_ptr() for weight in model.parameters()}
+    saved = sum(size for address, size in kept.items() if address not in weights) / images
+    assert saved <= training_demand(config(), 2).per_image <= 2 * saved
+
+
+def test_half_the_pixels_take_a_quarter() -> None:
+    large, small = training_demand(config(), 2), training_demand(config("data.input_size=16"), 2)
+    assert small.per_image == pytest.approx(large.per_image / 4, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("images", "free", "chosen"),
+    [
+        (100_000, 1e12, 256),  # no more than that
+        (8192, 1e12, 256),
+        (8191, 1e12, 128),  # 32 steps an epoch at least
+        (31, 1e12, 1),
+        (100_000, OVERHEAD * (1000 + 10 * 200), 128),
+    ],
+)
+def test_auto_takes_what_fits(
+    images: int, free: float, chosen: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(memory, "training_demand", lambda *_: Demand(1000, 10))
+    with caplog.at_level(logging.INFO):
+        found = with_batch_size(config("data.batch_size=auto"), images, 2, free)
+    assert found == config(f"data.batch_size={chosen}")
+    assert caplog.messages[0].startswith(f"data.batch_size=auto: {chosen}, which takes some 0.0 GB of the ")
+
+
+def test_auto_says_where_nothing_fits() -> None:
+    message = r"^data.batch_size=auto: a single image takes 0\.\d GB, and 0.0 GB are free; a smaller data.input_size"
+    with pytest.raises(MachineError, match=message):
+        with_batch_size(config("data.batch_size=auto"), 1000, 2, 1e6)
+
+
+def test_a_batch_that_will_not_fit_is_said_before_it_fails(caplog: pytest.LogCaptureFixture) -> None:
+    given = config("data.batch_size=4096")
+    assert with_batch_size(given, 10_000, 2, 1e9) == given
+    assert len(caplog.messages) == 1
+    assert "data.batch_size=4096 may not fit: it takes some 3." in caplog.messages[0]
+    assert "1.0 GB were free; data.batch_size=1024 should fit" in caplog.messages[0]
+    caplog.clear()
+    with_batch_size(given, 100, 2, 1e9)  # there is no batch of more than all images
+    assert not caplog.messages
+
+
+def test_nothing_is_measured_where_there_is_plenty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "training_demand", None)
+    assert with_batch_size(config(), 10_000, 2, 8e9) == config()
+
+
+SMALL = ("model=mycnn", "data=folder", "data.input_size=16", "epochs=1", "plots=false", "device=cpu")
+
+
+def test_auto_is_a_number_in_everything_that_is_written(dataset: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    where = (f"data.root={dataset}", f"hydra.run.dir={run}")
+    assert cli.main("train", [*SMALL, "data.batch_size=auto", *where]) == 0
+    assert yaml.safe_load((run / "config.yaml").read_text())["data"]["batch_size"] == 1  # of 48 images
+    stored = torch.load(run / "checkpoints" / "last.pt", weights_only=True)
+    assert stored["config"]["data"]["batch_size"] == 1
+    assert cli.main("train", [f"resume={run}", "epochs=2"]) == 0
+    assert cli.main("eval", [f"ckpt={run}", f"hydra.run.dir={tmp_path / 'eval'}"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("where", "key"), [("train_one_epoch", "data.batch_size"), ("predict_logits", "data.eval_batch_size")]
+)
+def test_a_training_without_memory_ends_in_a_line(
+    where: str,
+    key: str,
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(f"maskcls.training.job.{where}", fail)
+    arguments = [*SMALL, f"data.root={dataset}", "data.batch_size=32", "data.eval_batch_size=32"]
+    assert cli.main("train", [*arguments, f"hydra.run.dir={tmp_path / 'run'}"]) == 5
+    error = capsys.readouterr().err
+    assert error.startswith(f"maskcls-train: out of memory at {key}=32: it takes some 0.0 GB, and ")
+    assert error.endswith(f"; {key}=16 should fit\n")
+
+
+LIMITED = """
+import resource, sys
+import psutil, torch
+import maskcls.training.job
+from maskcls import cli
+resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + 1_200_000_000,) * 2)
+sys.exit(cli.main("train", sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="limits on memory hold on Linux")
+def test_a_limit_on_memory_is_hit_and_kept(tmp_path: Path) -> None:
+    def train(batch_size: str) -> subprocess.CompletedProcess[str]:
+        where = (f"hydra.run.dir={tmp_path / batch_size}", f"data.batch_size={batch_size}")
+        small = ("data=synthetic", "data.train_images=2048", "data.val_images=8", "data.test_images=8", "threads=1")
+        more = ("data.input_size=64", "data.eval_batch_size=8", "epochs=1", "test=none", "plots=false", "device=cpu")
+        return subprocess.run(
+            [sys.executable, "-c", LIMITED, *small, *more, *where], capture_output=True, text=True, check=False
+        )
+
+    too_large = train("1024")
+    assert too_large.returncode == 5
+    assert "data.batch_size=1024 may not fit: it takes some " in too_large.stderr
+    last = too_large.stderr.splitlines()[-1]
+    assert last.startswith("maskcls-train: out of memory at data.batch_size=1024: it takes some ")
+    advised = re.search(r"data\.batch_size=(\d+) should fit$", last)
+    assert advised is not None, last
+    assert 8 <= int(advised[1]) < 1024
+    for size in (advised[1], "auto"):
+        fitting = train(size)
+        assert (fitting.returncode, fitting.stderr.count("memory")) == (0, 0), fitting.stderr
+    assert yaml.safe_load((tmp_path / "auto" / "config.yaml").read_text())["data"]["batch_size"] >= 8
