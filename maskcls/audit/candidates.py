@@ -18,13 +18,13 @@ PROBES = 2
 # principal components that signatures are made of
 SIGNATURE_COMPONENTS = 64
 # descriptors of one word that are looked at, the first: a watermark's word is in every image
-MAX_PER_WORD = 400
+MAX_PER_WORD = 100
 # of the 64 bits of two signatures, how many may differ at most
 MAX_DISTANCE = 12
 # descriptors that the components and the codebooks are drawn from
 SAMPLE = 100_000
-# descriptors that are looked up at a time
-CHUNK = 16384
+# descriptors that are encoded at a time: their distances to a codebook's words stay in the processor's cache
+CHUNK = 1024
 
 
 class DescriptorIndex:
@@ -58,26 +58,31 @@ class DescriptorIndex:
             part[torch.from_numpy(generator.permutation(len(sample))[:words])]
             for part in (components[:, 0::2], components[:, 1::2])
         ]
-        cells, signatures = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.uint64)
-        for start in range(0, count, CHUNK):
-            part = slice(start, start + CHUNK)
-            found, signatures[part] = self._encode(descriptors[indexed[part]], probes=1)
-            cells[part] = found[:, 0]
+        cells, signatures = self._encode(descriptors, indexed, probes=1)
+        cells = cells[:, 0]
         order = np.argsort(cells, kind="stable")
         self.signatures, self.owners = signatures[order], owners[indexed][order]
         self.starts = np.concatenate([[0], np.cumsum(np.bincount(cells, minlength=words * words))])
 
-    def _encode(self, descriptors: np.ndarray, probes: int) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest cells, int64 [descriptors, probes squared], and the signatures, uint64 [descriptors]."""
-        centred = torch.from_numpy(descriptors.astype(np.float32)) - self.mean
-        components = centred @ self.to_words
-        nearest = []
-        for part, codebook in zip((components[:, 0::2], components[:, 1::2]), self.codebooks, strict=True):
-            distances = codebook.square().sum(dim=1) - 2 * part @ codebook.T
-            nearest.append(distances.topk(min(probes, len(codebook)), dim=1, largest=False).indices)
-        cells = nearest[0][:, :, None] * len(self.codebooks[1]) + nearest[1][:, None, :]
-        bits = (centred @ self.to_bits > self.medians).numpy()
-        return cells.flatten(1).numpy(), np.packbits(bits, axis=1).view(np.uint64)[:, 0]
+    def _encode(self, descriptors: np.ndarray, rows: np.ndarray, probes: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of some descriptors the nearest cells, int64 [rows, probes squared], and the signatures, uint64 [rows]."""
+        probes = min(probes, len(self.codebooks[0]))
+        cells = np.empty((len(rows), probes**2), dtype=np.int64)
+        signatures = np.empty(len(rows), dtype=np.uint64)
+        for start in range(0, len(rows), CHUNK):
+            part = slice(start, start + CHUNK)
+            centred = torch.from_numpy(descriptors[rows[part]].astype(np.float32)) - self.mean
+            components = centred @ self.to_words
+            first, second = (
+                torch.addmm(codebook.square().sum(dim=1), half, codebook.T, alpha=-2)
+                .topk(probes, dim=1, largest=False)
+                .indices
+                for half, codebook in zip((components[:, 0::2], components[:, 1::2]), self.codebooks, strict=True)
+            )
+            cells[part] = (first[:, :, None] * len(self.codebooks[1]) + second[:, None, :]).flatten(1)
+            bits = (centred @ self.to_bits > self.medians).numpy()
+            signatures[part] = np.packbits(bits, axis=1).view(np.uint64)[:, 0]
+        return cells, signatures
 
     def votes(self, descriptors: np.ndarray, askers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Count the similar descriptors of each pair of images.
@@ -90,7 +95,7 @@ class DescriptorIndex:
             Three arrays, an entry for each pair that has any: the asker, the other image, and how many of the asker's
             descriptors have a similar one in it.
         """
-        cells, signatures = self._encode(descriptors, PROBES)
+        cells, signatures = self._encode(descriptors, np.arange(len(descriptors)), PROBES)
         starts = self.starts[cells].ravel()
         sizes = np.minimum(self.starts[cells + 1].ravel() - starts, MAX_PER_WORD)
         # the positions of all entries of all cells, one cell after the other
@@ -100,7 +105,8 @@ class DescriptorIndex:
         rows, others = rows[similar], self.owners[positions[similar]]
         is_other = askers[rows] != others
         # a descriptor votes once for an image, however many similar ones that has
-        voted = np.unique(_pair(rows[is_other], others[is_other]))
+        voted = np.sort(_pair(rows[is_other], others[is_other]))
+        voted = voted[np.append(True, voted[1:] != voted[:-1])[: len(voted)]]  # np.unique's hash table is slower
         pairs, votes = np.unique(_pair(askers[voted >> 32], voted & 0xFFFFFFFF), return_counts=True)
         return pairs >> 32, pairs & 0xFFFFFFFF, votes
 
