@@ -15,7 +15,8 @@ from maskcls.data.loaders import Normalize
 from maskcls.data.statistics import Normalization
 from maskcls.errors import UserError
 from maskcls.models import build_model
-from maskcls.models.archive import ArchiveError, read_archive, write_archive
+from maskcls.models.archive import read_archive, write_archive
+from maskcls.models.inspection import ArchiveError
 from maskcls.models.precision import DTYPES
 from maskcls.run import find_checkpoint
 
@@ -51,6 +52,7 @@ TRAINING_CONTENTS: dict[str, type | tuple[type, ...]] = {
 }
 MAX_INPUT_SIZE = 4096
 MAX_CLASSES = 10_000
+MAX_EPOCHS = 10**6
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any], previous: Path | None = None) -> None:
@@ -76,7 +78,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"ckpt={path}: not a checkpoint of maskcls (no format '{FORMAT}' in it)")
     if content.get("version") != VERSION:
-        raise UserError(f"ckpt={path}: of format version {content.get('version')!r}, this maskcls reads {VERSION}")
+        raise UserError(f"ckpt={path}: of format version {content.get('version')!r:.50}, this maskcls reads {VERSION}")
     for key, kind in CONTENTS.items():
         value = content.get(key, ...)
         if not isinstance(value, kind) or isinstance(value, bool):  # true is no number
@@ -98,10 +100,10 @@ def load_training(path: Path) -> dict[str, Any]:
 def _fault(content: Mapping[str, Any]) -> str | None:
     """What is wrong with the values, None where they make sense."""
     classes = content["classes"]
-    if not 1 < len(classes) <= MAX_CLASSES or len(set(map(str, classes))) < len(classes):
-        return "'classes' are not two names or more, each another"
     if not all(isinstance(name, str) and is_class_name(name) for name in classes):
         return "'classes' holds what cannot be a folder's name"
+    if not 1 < len(classes) <= MAX_CLASSES or len(set(classes)) < len(classes):
+        return "'classes' are not two names or more, each another"
     if content["positive_class"] not in (None, *classes):
         return "'positive_class' is none of its classes"
     values = content["normalization"]
@@ -117,7 +119,7 @@ def _fault(content: Mapping[str, Any]) -> str | None:
         return "'temperature' or 'threshold' is out of range"
     if not content["data_fingerprint"].isalnum() or len(content["data_fingerprint"]) > 128:
         return "'data_fingerprint' is no hash"
-    if not isinstance(epoch := content["progress"].get("epoch"), int) or epoch < 0:
+    if not isinstance(epoch := content["progress"].get("epoch"), int) or not 0 <= epoch <= MAX_EPOCHS:
         return "'progress' has no epoch"
     averaged = content.get("ema")
     if averaged is not None and not isinstance(averaged, dict):

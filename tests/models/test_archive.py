@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import resource
+import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,7 +17,8 @@ import pytest
 import torch
 
 from maskcls.models import archive
-from maskcls.models.archive import ArchiveError, read_archive, write_archive
+from maskcls.models.archive import read_archive, write_archive
+from maskcls.models.inspection import ArchiveError
 
 
 def content() -> dict[str, Any]:
@@ -230,7 +232,7 @@ def test_a_record_that_claims_more_than_the_file_is_refused(tmp_path: Path) -> N
 def test_two_pickles_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     with zipfile.ZipFile(path, "w") as file:
-        for folder in "ab":
+        for folder in ("a", "a/b"):
             file.writestr(f"{folder}/data.pkl", pickle.dumps({}, 2))
     archive._seal(path)
     with pytest.raises(ArchiveError, match="expected one pickle"):
@@ -245,6 +247,92 @@ def test_two_records_of_one_name_are_refused(tmp_path: Path) -> None:
             file.writestr("a/data.pkl", pickle.dumps({}, 2))
     archive._seal(path)
     with pytest.raises(ArchiveError, match="two records of one name"):
+        read_archive(path)
+
+
+def test_names_that_differ_in_case_alone_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a/DATA.PKL", pickle.dumps(Runs(), 2))
+        file.writestr("a/data.pkl", pickle.dumps({}, 2))
+    archive._seal(path)
+    with pytest.raises(ArchiveError, match="two records of one name"):
+        read_archive(path)
+
+
+def test_records_of_several_folders_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("b/version", "3")
+        file.writestr("a/data.pkl", pickle.dumps({}, 2))
+    archive._seal(path)
+    with pytest.raises(ArchiveError, match="several folders"):
+        read_archive(path)
+
+
+@pytest.mark.parametrize("is_64_bit", [False, True])
+def test_two_archives_in_one_file_are_refused(is_64_bit: bool, tmp_path: Path) -> None:
+    # Python's zipfile takes the second for one with something in front, and torch finds the first by its offset
+    hostile, benign = tmp_path / "hostile", tmp_path / "benign"
+    for path, content in ((hostile, Runs()), (benign, {})):
+        if is_64_bit:
+            torch.save({"x": torch.zeros(1)} if content == {} else {"y": torch.zeros(2)}, path)
+        else:
+            with zipfile.ZipFile(path, "w") as file:
+                file.writestr("a/data.pkl", pickle.dumps(content, 2))
+    whole = bytearray(hostile.read_bytes() + benign.read_bytes())
+    end = whole.rfind(b"PK\x05\x06")
+    if is_64_bit:
+        offset = int.from_bytes(whole[(at := whole.rfind(b"PK\x06\x06")) + 48 : at + 56], "little")
+    else:
+        offset = int.from_bytes(whole[end + 16 : end + 20], "little")
+    assert 0 < offset < len(benign.read_bytes())
+    path = tmp_path / "x.pt"
+    path.write_bytes(whole)
+    archive._seal(path)
+    with pytest.raises(ArchiveError, match=r"something stands between its records|a damaged file"):
+        read_archive(path)
+
+
+NEST = b")" + b"2\x86" * 60  # a tuple of twice a tuple of twice a tuple ...
+
+
+@pytest.mark.parametrize(
+    ("pickled", "message"),
+    [
+        (b"\x80\x02}" + NEST + b"K\x01s.", "a key is neither a name nor a number"),
+        (b"\x80\x02}(" + NEST + b"K\x01u.", "a key is neither a name nor a number"),
+        (b"\x80\x02(" + NEST + b"K\x01d.", "it would run code when read: DICT"),
+        (b"\x80\x02ccollections\nOrderedDict\n" + NEST + b"K\x01\x86\x85\x85R.", "a key is neither a name"),
+        (b"\x80\x04\x8f(" + NEST + b"\x90.", "it would run code when read: "),
+        (b"\x80\x02" + NEST + b".", "it holds too many values"),
+        (b"\x80\x02]q\x00h\x00a.", "it holds too many values"),
+    ],
+)
+def test_a_short_file_takes_no_long_time(pickled: bytes, message: str, tmp_path: Path) -> None:
+    forged(tmp_path / "x.pt", pickled)
+    start = time.monotonic()
+    with pytest.raises(ArchiveError, match=message):
+        read_archive(tmp_path / "x.pt")
+    assert time.monotonic() - start < 30
+
+
+def test_tensors_that_share_their_numbers_are_refused(tmp_path: Path) -> None:
+    numbers = torch.zeros(1000)
+    write_archive(tmp_path / "x.pt", {"a": numbers[:400], "b": numbers[400:]})
+    assert len(read_archive(tmp_path / "x.pt")["b"]) == 600
+    for twice in (numbers, numbers[:]):  # one tensor, and two of one storage
+        write_archive(tmp_path / "x.pt", {"a": numbers, "b": twice})
+        with pytest.raises(ArchiveError, match="its tensors claim more bytes than its records have"):
+            read_archive(tmp_path / "x.pt")
+
+
+def test_a_machine_without_memory_is_no_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(MemoryError):
         read_archive(path)
 
 
