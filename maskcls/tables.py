@@ -9,7 +9,7 @@ from maskcls.run import replaced_atomically
 
 # what a spreadsheet takes for the beginning of a formula (https://owasp.org/www-community/attacks/CSV_Injection); the
 # quote is what tells it that it is none
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def cell(value: object) -> object:

@@ -15,9 +15,10 @@ from tqdm import tqdm
 from maskcls.config import DataConfig, EvalDataConfig
 from maskcls.cores import in_threads, usable_cores
 from maskcls.data.decode import Box, UnreadableFilesError, UnreadableImageError, decode_image, read_image
+from maskcls.data.index import file_state
 from maskcls.data.streaming import StreamedImages
-from maskcls.errors import UserError
-from maskcls.run import remove_unfinished, replaced_atomically
+from maskcls.errors import MachineError, UserError
+from maskcls.run import MACHINE_ERRORS, remove_unfinished, replaced_atomically
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +67,16 @@ def open_images(
     else:
         budget, limit = config.cache_gb * 1e9, f"data.cache_gb={config.cache_gb:g}"
     if needed <= budget:
-        return {
-            name: cached_images(root, paths, size, config.cache_dir, threads, through, boxes.get(name))
-            for name, paths in splits.items()
-        }
+        cached: dict[str, np.ndarray | StreamedImages] = {}
+        faults: dict[str, str] = {}
+        for name, paths in splits.items():
+            try:
+                cached[name] = cached_images(root, paths, size, config.cache_dir, threads, through, boxes.get(name))
+            except UnreadableFilesError as error:
+                faults |= error.faults
+        if faults:
+            raise UnreadableFilesError(faults, sum(map(len, splits.values())))
+        return cached
     log.info(
         "the images take %.1f GB at %d pixels, more than %s: not cached, but decoded in %d threads each time",
         needed / 1e9,
@@ -135,18 +142,39 @@ def cached_images(
         UserError: naming the files that cannot be read, or the folder that cannot be written.
     """
     path = _file(root, paths, size, cache_dir, through, boxes)
-    if not path.exists():
+    shape = (len(paths), size, size, 3)
+    images = _mapped(path, shape)
+    if images is None:
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
             lock = FileLock(path.with_suffix(".lock")).acquire()
         except OSError as error:
+            if error.errno in MACHINE_ERRORS:
+                raise
             raise UserError(f"data.cache_dir={cache_dir}: cannot write in this folder: {error.strerror}") from None
         with lock:
-            if not path.exists():
+            images = _mapped(path, shape)
+            if images is None:
                 remove_unfinished(cache_dir, path.name)
                 _build(path, root, paths, size, threads, through, boxes)
-    images: np.ndarray = np.load(path, mmap_mode="r")
+                images = _mapped(path, shape)
+    if images is None:
+        raise MachineError(f"{path}: damaged as soon as it was written")
     return images
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The array that a file of the cache holds; None where there is none, or it is damaged."""
+    if not path.exists():
+        return None
+    try:
+        images: np.ndarray = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError):
+        images = np.empty(0, dtype=np.uint8)
+    if images.shape == shape and images.dtype == np.uint8:
+        return images
+    log.warning("%s: damaged, and built again", path)
+    return None
 
 
 def _file(
@@ -160,11 +188,8 @@ def _file(
     pixels = f"{size}" if through is None else f"{through}-{size}"
     digest = hashlib.sha256(f"{TRANSFORM_VERSION} {pixels} {root}\n".encode(errors="surrogateescape"))
     for path in paths:
-        try:
-            stat = (root / path).stat()
-        except OSError as error:
-            raise UserError(f"{root / path}: {error.strerror}") from None
-        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        size_and_time = "\0".join(map(str, file_state(root / path)))
+        digest.update(f"{path}\0{size_and_time}\n".encode(errors="surrogateescape"))
     if boxes:
         digest.update(repr([box and tuple(box) for box in boxes]).encode())
     return cache_dir / f"{digest.hexdigest()[:32]}.npy"

@@ -1,6 +1,7 @@
 """The one place that reads pixels: from a file to the square RGB image that a model sees."""
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,10 @@ import torch
 from torch.nn import functional
 
 from maskcls.errors import UserError
+from maskcls.run import MACHINE_ERRORS
 
+# of a file: no picture of as many pixels as are allowed has more
+MAX_BYTES = 2**30
 # a message of OpenCV's for each broken file would bury ours
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
@@ -49,10 +53,17 @@ def decode_image(path: Path) -> np.ndarray:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of an image file. Raises as `decode_image` does for a file that is missing or empty."""
+    """The content of an image file. Raises as `decode_image` does for one that is missing, empty, or none at all."""
     try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):  # to read from a pipe can take for ever
+            raise UnreadableImageError(f"{path}: not a file")
+        if state.st_size > MAX_BYTES:
+            raise UnreadableImageError(f"{path}: of {state.st_size:,} bytes, more than {MAX_BYTES:,}")
         content = path.read_bytes()
     except OSError as error:
+        if error.errno in MACHINE_ERRORS:
+            raise
         raise UnreadableImageError(f"{path}: {error.strerror}") from None
     if not content:
         raise UnreadableImageError(f"{path}: the file is empty")
@@ -66,9 +77,10 @@ def decode_bytes(content: bytes, path: Path) -> np.ndarray:
         image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE" in error.err:
-            limit = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])
+            limit = os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"]  # OpenCV takes 200MB, too
+            shown = f"{int(limit):,}" if limit.isdecimal() else limit
             raise UnreadableImageError(
-                f"{path}: claims more pixels than the {limit:,} that OPENCV_IO_MAX_IMAGE_PIXELS allows"
+                f"{path}: claims more pixels than the {shown} that OPENCV_IO_MAX_IMAGE_PIXELS allows"
             ) from None
         raise UnreadableImageError(f"{path}: {error.err}") from None
     except MemoryError:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from maskcls.cores import in_threads
 from maskcls.errors import UserError
-from maskcls.run import MACHINE_ERRORS
+from maskcls.run import MACHINE_ERRORS, sync_all
 
 HANDLE = "ashishjangra27/face-mask-12k-images-dataset"
 MAX_WORKERS = 8
@@ -91,6 +91,7 @@ def _fill(root: Path, delivered: Path, published: dict[str, str], progress: bool
             raise UserError(f"{delivered}: not as published: {_summary(wrong, published)}; {advice}")
         with suppress(FileNotFoundError):
             root.rmdir()  # Windows renames onto no folder, not even an empty one
+        sync_all()
         partial.rename(root)
     strays = _stray_count(delivered, published)
     logger.info("%s: %d files, all as published; %d stray files left out", root, len(published), strays)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from maskcls.config import nearest
 from maskcls.errors import UserError
+from maskcls.run import MACHINE_ERRORS
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,10 @@ class Index:
             splits[name] = Split(tuple(path for path, _ in kept), tuple(label for _, label in kept))
         return Index(self.root, self.classes, splits)
 
+    def without_split(self, left_out: str) -> "Index":
+        """The same, but for a split."""
+        return Index(self.root, self.classes, {name: split for name, split in self.splits.items() if name != left_out})
+
     def all_images(self) -> Split:
         """The images of all splits together."""
         return Split(
@@ -90,9 +95,20 @@ class Index:
         digest = hashlib.sha256()
         for name, split in sorted(self.splits.items()):
             for path, label in zip(split.paths, split.labels, strict=True):
-                size = (self.root / path).stat().st_size
+                size = file_state(self.root / path)[0]
                 digest.update(f"{name}\0{path}\0{self.classes[label]}\0{size}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
+
+
+def file_state(path: Path) -> tuple[int, int]:
+    """A file's size in bytes and its time of change in nanoseconds; -1 and 0 where it is gone, or leads nowhere."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        if error.errno in MACHINE_ERRORS:
+            raise
+        return -1, 0
+    return stat.st_size, stat.st_mtime_ns
 
 
 def is_class_name(name: str) -> bool:
@@ -238,7 +254,11 @@ def _folders(folder: Path) -> list[Path]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     """All files below a folder but those in hidden folders."""
-    for top, folders, names in os.walk(folder):
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"{error.filename}: cannot list this folder: {error.strerror}")
+
+    for top, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
         yield from (Path(top, name) for name in names)
 

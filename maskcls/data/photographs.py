@@ -50,6 +50,8 @@ def read_groups(path: Path, index: Index) -> Photographs:
     Raises:
         UserError: where it is no such table, or lacks a file of the index.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"data.groups={path}: not a file")
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -99,7 +101,8 @@ def published_groups(index: Index) -> Photographs | None:
     }
     unknown = [path for path, photograph in found.items() if photograph is None]
     for number, path in enumerate(unknown):
-        content = (index.root / path).read_bytes()
+        file = index.root / path
+        content = file.read_bytes() if file.is_file() else b""  # whoever decodes it says so
         found[path] = by_digest.get(hashlib.sha256(content).hexdigest())
         if number == PROBES and not any(found[path] for path in unknown[:PROBES]):
             break  # these are other files: the rest need not be read

@@ -8,6 +8,7 @@ from maskcls.config import AnyDataConfig, FaceMask12KConfig, SyntheticConfig
 from maskcls.data.index import Index, cut_missing_splits, index_folder
 from maskcls.data.photographs import Photograph, Photographs, published_groups, read_groups, split_by_photograph
 from maskcls.errors import UserError
+from maskcls.run import MACHINE_ERRORS, sync_all
 
 log = logging.getLogger(__name__)
 
@@ -85,27 +86,37 @@ def known_photographs(config: AnyDataConfig, index: Index) -> Photographs | None
     return None
 
 
+def drawn_folder(config: SyntheticConfig) -> Path:
+    """Where the synthetic data set of a configuration is, once it is drawn."""
+    from maskcls.data.synthetic import DRAWING_VERSION
+
+    counts = (config.train_images, config.val_images, config.test_images)
+    return config.root / f"v{DRAWING_VERSION}_seed{config.seed}_{'_'.join(map(str, counts))}"
+
+
 def _draw(config: SyntheticConfig) -> Path:
     """Draw the synthetic data set, once, and return its folder."""
-    counts = {"Train": config.train_images, "Validation": config.val_images, "Test": config.test_images}
     from filelock import FileLock
 
-    from maskcls.data.synthetic import DRAWING_VERSION, write_dataset
+    from maskcls.data.synthetic import write_dataset
 
-    name = f"v{DRAWING_VERSION}_seed{config.seed}_" + "_".join(map(str, counts.values()))
-    folder = config.root / name
+    folder = drawn_folder(config)
     if folder.is_dir():
         return folder
+    counts = {"Train": config.train_images, "Validation": config.val_images, "Test": config.test_images}
     try:
         config.root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(config.root / f"{name}.lock").acquire()
+        lock = FileLock(folder.with_name(f"{folder.name}.lock")).acquire()
     except OSError as error:
+        if error.errno in MACHINE_ERRORS:
+            raise
         raise UserError(f"data.root={config.root}: cannot write in this folder: {error.strerror}") from None
     with lock:
         if not folder.is_dir():
             log.info("drawing %d synthetic faces into %s", sum(counts.values()), folder)
-            partial = config.root / f".{name}.partial"
+            partial = folder.with_name(f".{folder.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             write_dataset(partial, config.seed, counts, progress=True)
+            sync_all()
             partial.rename(folder)
     return folder

@@ -386,8 +386,7 @@ def write_image(root: Path, seed: int, split: str, label: int, number: int) -> N
     side = int(rng.integers(SIDES[0], SIDES[1], endpoint=True))
     image = draw_face(rng, masked=CLASSES[label] == "WithMask", size=side)
     path = root / split / CLASSES[label] / f"{number}.png"
-    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"cannot write {path}")
+    path.write_bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
 def write_dataset(root: Path, seed: int, counts: dict[str, int], progress: bool = False) -> None:

@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
+from maskcls.run import replaced_atomically
+
 TRAIN, VALIDATION = "#0072B2", "#D55E00"  # of Okabe and Ito: colour-blind readers can tell them apart
 INK, MUTED, GRID = "#222222", "#666666", "#E3E3E3"
 
@@ -76,7 +78,7 @@ def learning_curves(rows: Sequence[Mapping[str, float]], path: Path, title: str)
         ValueError: There are no rows.
     """
     with _style():
-        _learning_curves_figure(rows, title).savefig(path, format="png")
+        _write(_learning_curves_figure(rows, title), path)
 
 
 def class_distribution(counts: Mapping[str, Mapping[str, int]], path: Path, title: str) -> None:
@@ -91,7 +93,7 @@ def class_distribution(counts: Mapping[str, Mapping[str, int]], path: Path, titl
         ValueError: There are no splits or no classes.
     """
     with _style():
-        _class_distribution_figure(counts, title).savefig(path, format="png")
+        _write(_class_distribution_figure(counts, title), path)
 
 
 def side_lengths(lengths: Mapping[str, Sequence[int]], path: Path, title: str) -> None:
@@ -103,7 +105,7 @@ def side_lengths(lengths: Mapping[str, Sequence[int]], path: Path, title: str) -
         title: Heading of the figure.
     """
     with _style():
-        _side_lengths_figure(lengths, title).savefig(path, format="png")
+        _write(_side_lengths_figure(lengths, title), path)
 
 
 def sample_grid(
@@ -122,7 +124,7 @@ def sample_grid(
         ValueError: There are no images, or not one caption for each.
     """
     with _style():
-        _sample_grid_figure(images, captions, title, columns).savefig(path, format="png")
+        _write(_sample_grid_figure(images, captions, title, columns), path)
 
 
 def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: Path, title: str) -> None:
@@ -138,7 +140,7 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: Path, tit
         ValueError: The matrix is not square, or does not fit the classes.
     """
     with _style():
-        _confusion_matrix_figure(matrix, classes, title).savefig(path, format="png")
+        _write(_confusion_matrix_figure(matrix, classes, title), path)
 
 
 def reliability_diagram(bins: Sequence[Mapping[str, float]], path: Path, title: str) -> None:
@@ -150,7 +152,12 @@ def reliability_diagram(bins: Sequence[Mapping[str, float]], path: Path, title: 
         title: Heading of the figure.
     """
     with _style():
-        _reliability_figure(bins, title).savefig(path, format="png")
+        _write(_reliability_figure(bins, title), path)
+
+
+def _write(figure: Figure, path: Path) -> None:
+    with replaced_atomically(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 @contextmanager

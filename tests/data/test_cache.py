@@ -161,6 +161,24 @@ def test_bad_files_are_counted_and_named(root: Path, cache_dir: Path, bad: int) 
     assert kept(cache_dir) == []
 
 
+@pytest.mark.parametrize("damage", ["cut off", "empty", "no array", "another shape", "another type"])
+def test_a_damaged_file_is_built_again(
+    damage: str, root: Path, cache_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = cached_images(root, PATHS, 16, cache_dir).copy()
+    (path,) = cache_dir.glob("*.npy")
+    content = path.read_bytes()
+    if damage.startswith("another"):
+        np.save(path, expected[1:] if damage == "another shape" else expected.astype(np.int16))
+    else:
+        path.write_bytes({"cut off": content[:-100], "empty": b"", "no array": b"x" * 999}[damage])
+    assert np.array_equal(cached_images(root, PATHS, 16, cache_dir), expected)
+    assert f"{path}: damaged, and built again" in caplog.text
+    caplog.clear()
+    cached_images(root, PATHS, 16, cache_dir)
+    assert not caplog.text
+
+
 def test_what_a_killed_builder_left_is_removed(root: Path, cache_dir: Path) -> None:
     cached_images(root, PATHS, 16, cache_dir)
     (name,) = (path.name for path in cache_dir.glob("*.npy"))
@@ -184,7 +202,7 @@ def test_is_built_once_the_bad_file_is_repaired(root: Path, cache_dir: Path) -> 
 def test_missing_file_is_named(root: Path, cache_dir: Path) -> None:
     (root / PATHS[2]).unlink()
     (root / PATHS[2]).symlink_to(root / "nowhere.png")
-    with pytest.raises(UserError, match=f"^{root / PATHS[2]}: No such file or directory$"):
+    with pytest.raises(UnreadableFilesError, match=f"^1 of 12 .*: {root / PATHS[2]}: No such file or directory$"):
         cached_images(root, PATHS, 16, cache_dir)
 
 
@@ -456,8 +474,11 @@ def test_cache_dir_that_cannot_be_made_is_refused_for_all_splits(root: Path, tmp
         open_images(root, SPLITS, 16, config(tmp_path / name))
 
 
-def test_a_missing_file_is_named_before_any_is_decoded(root: Path, cache_dir: Path, decoded: list[Path]) -> None:
-    (root / PATHS[-1]).unlink()
-    with pytest.raises(UserError, match=f"^{root / PATHS[-1]}: No such file or directory$"):
+def test_the_files_of_all_splits_that_cannot_be_read_are_named_together(root: Path, cache_dir: Path) -> None:
+    bad = [paths[-1] for paths in SPLITS.values()]
+    for path in bad:
+        (root / path).unlink()
+    with pytest.raises(UnreadableFilesError) as caught:
         open_images(root, SPLITS, 16, config(cache_dir))
-    assert decoded == []
+    assert set(caught.value.faults) == set(bad)
+    assert str(caught.value).startswith(f"{len(bad)} of {sum(map(len, SPLITS.values()))} image files cannot be read")

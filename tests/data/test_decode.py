@@ -195,7 +195,7 @@ def test_truncated_file(tmp_path: Path, capfd: pytest.CaptureFixture[str], suffi
 
 
 def test_folder_is_no_image(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableImageError, match=f"^{tmp_path}: Is a directory$"):
+    with pytest.raises(UnreadableImageError, match=f"^{tmp_path}: not a file$"):
         decode_image(tmp_path)
 
 

@@ -1,6 +1,7 @@
 """Files that cannot be read: all are named, or all are left out and counted."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,8 @@ def test_all_are_named_before_the_training_begins(
     assert cli.main("train", [*SETTINGS, f"data.root={damaged}", f"data.cache_gb={cache_gb}"]) == 2
     lines = capsys.readouterr().err.splitlines()
     named = {line.removeprefix(f"cannot be read: {damaged}/").partition(": ")[0] for line in lines[:-1]}
-    # with a cache for each split, those of the first split that has some
-    assert named == (set(BAD) if cache_gb == "0" else set(BAD[:2]))
-    count = "4 of 32" if cache_gb == "0" else "2 of 16"
-    assert lines[-1].startswith(f"maskcls-train: {count} image files cannot be read, repair or remove them: ")
+    assert named == set(BAD)
+    assert lines[-1].startswith("maskcls-train: 4 of 32 image files cannot be read, repair or remove them: ")
     assert not Path("run").exists()
 
 
@@ -95,6 +94,43 @@ def test_a_class_that_would_be_left_without_images_is_an_error(tmp_path: Path, c
         path.write_bytes(b"")
     assert cli.main("train", [*SETTINGS, f"data.root={root}", "data.on_bad_image=skip"]) == 2
     assert "no image of class WithMask in the train split" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("cache_gb", ["null", "0"])
+@pytest.mark.parametrize("kind", ["leads nowhere", "pipe", "huge"])
+def test_what_is_no_file_of_an_image_is_left_out_like_a_bad_one(
+    kind: str, cache_gb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_dataset(tmp_path / "set", {"Train": 4, "Validation": 2, "Test": 2})
+    odd = root / "Train" / "WithMask" / "odd.png"
+    if kind == "leads nowhere":
+        odd.symlink_to(tmp_path / "nowhere.png")
+    elif kind == "pipe":
+        os.mkfifo(odd)
+    else:
+        with odd.open("wb") as file:
+            file.truncate(4 * 10**12)
+    reason = {"leads nowhere": "No such file or directory", "pipe": "not a file", "huge": "bytes, more than"}[kind]
+    arguments = [*SETTINGS, f"data.root={root}", f"data.cache_gb={cache_gb}"]
+    assert cli.main("train", arguments) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("maskcls-train: ")]
+    assert f"{odd}: " in line
+    assert reason in line
+    assert cli.main("train", [*arguments, "data.on_bad_image=skip"]) == 0
+    assert list(json.loads(Path("run/run.json").read_text())["data"]["skipped"]) == ["Train/WithMask/odd.png"]
+
+
+def test_a_test_split_of_which_nothing_is_left_is_not_tested(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_dataset(tmp_path / "set", {"Train": 4, "Validation": 2, "Test": 2})
+    for path in (root / "Test").rglob("*.png"):
+        path.write_bytes(b"")
+    assert cli.main("train", [*SETTINGS, f"data.root={root}", "data.on_bad_image=skip"]) == 0
+    shown = capsys.readouterr()
+    assert "no file of the test split can be read, left out" in shown.err
+    assert "has no test split" in shown.out
+    assert not Path("run/evaluation").exists()
 
 
 def test_splits_are_opened_again_until_all_files_can_be_read(dataset: Path) -> None:

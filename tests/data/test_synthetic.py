@@ -1,5 +1,6 @@
 """The synthetic faces: a pure function of their seed, and no way to tell the class but the mask."""
 
+import errno
 from pathlib import Path
 
 import cv2
@@ -156,7 +157,10 @@ def test_the_two_classes_show_different_people(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cv2, "imwrite", lambda *arguments: False)
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(OSError, match=r"cannot write .*0\.png"):
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
         write_dataset(tmp_path, 0, {"Train": 1})
+    assert caught.value.errno == errno.ENOSPC
