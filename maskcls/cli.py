@@ -13,7 +13,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,16 @@ from maskcls.data.sources import require_dataset
 from maskcls.errors import MachineError, MaskclsError, UserError, is_out_of_memory
 from maskcls.interrupts import Interrupted, leave, listening
 from maskcls.resuming import SWEEP_FILE, directory_to_resume, is_done, resumed_config, sweep_overrides
-from maskcls.run import MACHINE_ERRORS, Run, claim_directory, find_checkpoint, is_held, read_run, require_runs
+from maskcls.run import (
+    LOCK_FILE,
+    MACHINE_ERRORS,
+    Run,
+    claim_directory,
+    find_checkpoint,
+    is_held,
+    read_run,
+    require_runs,
+)
 
 log = logging.getLogger(__name__)
 
@@ -139,13 +148,24 @@ def _run(command: str, line: CommandLine, wanted: Path) -> int:
     status = 1
     try:
         _require_space(directory)
-        status = _enter_hydra(command, CommandLine(line.flags, overrides))
+        with _telling_the_way_on(directory, line.is_sweep):
+            status = _enter_hydra(command, CommandLine(line.flags, overrides))
         status = _exit_status(directory, line.is_sweep, status)
     finally:
-        is_refused = status == UserError.exit_status and not line.is_sweep and not (directory / "checkpoints").exists()
-        if (is_refused and not is_held(directory)) or not any(directory.iterdir()):
+        if line.is_sweep:
+            (directory / LOCK_FILE).unlink(missing_ok=True)  # its jobs have locks of their own
+        if _is_refused(directory, status, line.is_sweep):
             _remove(directory, existing)
     return status
+
+
+def _is_refused(directory: Path, status: int, is_sweep: bool) -> bool:
+    """Whether nothing was made in a directory, because the input was wrong: by this process, and by no other."""
+    if {path.name for path in directory.iterdir()} <= {LOCK_FILE}:
+        return not is_held(directory)
+    ended = read_run(directory).get("exit_status", status)
+    is_wrong = status == ended == UserError.exit_status and not is_sweep
+    return is_wrong and not (directory / "checkpoints").exists() and not is_held(directory)
 
 
 def _named_by_what_varies(overrides: Sequence[str]) -> str:
@@ -157,8 +177,11 @@ def _named_by_what_varies(overrides: Sequence[str]) -> str:
 def _exit_status(directory: Path, is_sweep: bool, status: int) -> int:
     """The highest of a directory's jobs; the status that Hydra ended with where there are none."""
     folders = [path for path in directory.iterdir() if path.is_dir()] if is_sweep else [directory]
-    # the end of a job is not recorded where the disk was full, or its process was killed
-    ends = [run.get("exit_status", MachineError.exit_status) for folder in folders if (run := read_run(folder))]
+    # the end of a job is not recorded where the disk was full, or its process was killed; or where it is another's
+    unknown = status or MachineError.exit_status
+    ends = [run.get("exit_status", unknown) for folder in folders if (run := read_run(folder))]
+    if status and not is_sweep:
+        return status
     return max(status, *ends) if ends else status or 1
 
 
@@ -178,11 +201,32 @@ def _resume(line: CommandLine, directory: Path) -> int:
         config = resumed_config(directory, job.composed, parse_overrides(line.overrides))
         require_files(config)
         if is_done(directory, config.epochs):
-            print(f"{directory}: has finished all of its {config.epochs} epochs; epochs=N goes on to more")
+            asked = [o for o in line.overrides if not o.startswith(("resume=", "epochs="))]
+            if asked:
+                raise UserError(f"{asked[0]}: {directory} has finished, and is left as it is; epochs=N goes on to more")
+            done = read_run(directory)["final"]["epoch"]
+            print(printable(f"{directory}: has finished, after {done} epochs; epochs=N goes on to more"))
             return 0
     _require_space(directory)
     line.overrides.append(f"hydra.{'sweep' if is_sweep else 'run'}.dir={quote(str(directory))}")
-    return _exit_status(directory, is_sweep, _enter_hydra("train", line))
+    with _telling_the_way_on(directory, is_sweep):
+        status = _enter_hydra("train", line)
+    return _exit_status(directory, is_sweep, status)
+
+
+@contextlib.contextmanager
+def _telling_the_way_on(directory: Path, is_sweep: bool) -> Iterator[None]:
+    """Say how a sweep goes on that is interrupted, in a job or between two of them."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if is_sweep and (directory / SWEEP_FILE).is_file():
+            print(f"interrupted; {_way_on(directory)}", file=sys.stderr)
+        raise
+
+
+def _way_on(directory: Path) -> str:
+    return printable(f"it goes on with: maskcls-train resume={shlex.quote(str(directory))}")
 
 
 def _require_space(directory: Path) -> None:
@@ -272,7 +316,7 @@ def _job(command: str, config: DictConfig, module: str, function: str) -> float 
             if is_done(directory, typed.epochs):  # of a sweep
                 log.info("%s has finished", directory)
                 return float(read_run(directory)["best"]["val_accuracy"])
-            run = Run.resume(directory, typed, overrides)
+            run = Run.resume(directory, overrides)
         else:
             typed = parse(command, plain(config) | ({"resume": None} if command == "train" else {}))
             run = Run.start(directory, command, typed, overrides)
@@ -286,10 +330,10 @@ def _job(command: str, config: DictConfig, module: str, function: str) -> float 
         return score
     except KeyboardInterrupt as interrupt:
         leave()
-        if command == "train":
-            resumable = run.directory.parent if is_sweep else run.directory
-            log.warning("interrupted; it goes on with: maskcls-train resume=%s", shlex.quote(str(resumable)))
-        run.finish("interrupted", getattr(interrupt, "exit_status", 130), "interrupted")
+        if command == "train" and not is_sweep:
+            log.warning("interrupted; %s", _way_on(run.directory))
+        with contextlib.suppress(OSError):  # the disk is full
+            run.finish("interrupted", getattr(interrupt, "exit_status", 130), "interrupted")
         raise
     except Exception as error:
         _fail(run, command, error)
@@ -325,15 +369,18 @@ def _show(error: Exception, command: str, directory: Path) -> tuple[str, int]:
 
 
 def printable(text: str) -> str:
-    """The text with escapes for what would move a terminal's cursor, colour it or hide letters."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    """The text in one line, with escapes for what would move a terminal's cursor, colour it or hide letters."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class SafeFormatter(logging.Formatter):
     """For the run's log, which people look at in terminals, too."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802, logging's name
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return "\n".join(map(printable, super().formatException(ei).splitlines()))
 
 
 class ConsoleHandler(logging.Handler):

@@ -139,6 +139,15 @@ def _quote_path(override: str, is_sweep: bool) -> str:
     return f"{key}={','.join(map(quote, values))}"
 
 
+def absolute_paths(override: str, working: Path) -> str:
+    """An override that was typed in the folder ``working``, for use in any: a path of one value is made absolute."""
+    (parsed,) = parse_overrides([override])
+    is_path = parsed.key_or_group in PATH_KEYS and not parsed.is_sweep_override()
+    if not is_path or not isinstance(value := parsed.value(), str):
+        return override
+    return f"{parsed.key_or_group}={quote(str(working / Path(value).expanduser()))}"
+
+
 def quote(value: str) -> str:
     """``value`` as Hydra's grammar reads it back unchanged."""
     # inside quotes a backslash is special only before a quote and at the end

@@ -74,7 +74,7 @@ Threshold = Annotated[
 ]
 Interval = Annotated[
     str,
-    Text(r"[0-9]+(\.[0-9]+)?min|[1-9][0-9]*steps", "a time or a count, such as 10min or 500steps"),
+    Text(r"(?!0*(\.0*)?min)[0-9]+(\.[0-9]+)?min|[1-9][0-9]*steps", "a time or a count, such as 10min or 500steps"),
 ]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Choice = Literal["auto", True, False]

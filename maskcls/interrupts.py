@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -28,11 +29,13 @@ class _State:
 
     Attributes:
         received: the signal that asked first.
+        keystrokes: how often SIGINT, which Ctrl-C sends, was received.
         deferring: how many blocks that must not be broken off are open.
         is_leaving: whether the program knows that it was asked.
     """
 
     received: int | None = None
+    keystrokes: int = 0
     deferring: int = 0
     is_leaving: bool = False
 
@@ -46,12 +49,13 @@ def listening() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _State.received, _State.deferring, _State.is_leaving = None, 0, False
+    _State.received, _State.keystrokes, _State.deferring, _State.is_leaving = None, 0, 0, False
     unraisable = sys.unraisablehook
     sys.unraisablehook = lambda event: None if event.exc_type is Interrupted else unraisable(event)
     before = {number: signal.signal(number, _receive) for number in SIGNALS}
     try:
-        yield
+        with _impatience():
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -60,13 +64,42 @@ def listening() -> Iterator[None]:
 
 
 def _receive(number: int, _: FrameType | None) -> None:
+    _State.keystrokes += number == signal.SIGINT
+    if _State.keystrokes > 1:
+        os._exit(128 + number)
     if _State.received is not None:
-        if number == signal.SIGINT:
-            os._exit(128 + number)
         return  # it is stopping already
     _State.received = number
     if not _State.deferring:
         raise Interrupted(number)
+
+
+@contextmanager
+def _impatience() -> Iterator[None]:
+    """End the process at a second SIGINT also where Python's handlers have to wait: within a long step, in C.
+
+    The system's handler writes each signal's number into a pipe, at once.
+    """
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+
+    def wait() -> None:
+        keystrokes = 0
+        while received := reading.recv(1):
+            keystrokes += received[0] == signal.SIGINT
+            if keystrokes > 1:
+                os._exit(128 + signal.SIGINT)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        writing.close()
+        thread.join()
+        reading.close()
 
 
 @contextmanager

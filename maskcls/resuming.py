@@ -8,6 +8,7 @@ import yaml
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from maskcls.command_line import absolute_paths
 from maskcls.config import TrainConfig, nearest, parse
 from maskcls.errors import UserError
 from maskcls.run import read_run
@@ -85,12 +86,13 @@ def sweep_overrides(directory: Path) -> list[str]:
     """
     path = directory / SWEEP_FILE
     try:
-        recorded = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["overrides"]
-        typed = [str(text) for text in (*recorded["hydra"], *recorded["task"])]
+        recorded = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]
+        typed = [str(text) for text in (*recorded["overrides"]["hydra"], *recorded["overrides"]["task"])]
+        working = Path(recorded["runtime"]["cwd"])
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         raise UserError(f"resume={directory}: cannot read {path.name}: {str(error).splitlines()[0]}") from None
     own = ("resume=", "hydra.sweep.dir=", "hydra.run.dir=", "hydra.mode=", "hydra.job.config.override_dirname")
-    return [text for text in typed if not text.startswith(own)]
+    return [absolute_paths(text, working) for text in typed if not text.startswith(own)]
 
 
 def is_done(directory: Path, epochs: int) -> bool:

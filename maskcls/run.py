@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 # what the system says where the machine fails: the disk, or the user's share of it, is full; a device is broken
-MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+# or there is no memory or no descriptor left
+MACHINE_ERRORS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+)
 
 # of a run directory; who holds it is at the run
 LOCK_FILE = "run.lock"
-# all that there may be of a run whose process was killed before the first run.json was there
+# all that there may be, beside the lock, of a run whose process was killed before the first run.json was there
 _BEGUN = {".hydra", ".probe", LOCK_FILE, "config.yaml", *(f"{command}.log" for command in SCHEMAS)}
 
 
@@ -49,6 +53,7 @@ def claim_directory(wanted: Path, rename: bool) -> Path:
         try:
             directory.parent.mkdir(parents=True, exist_ok=True)
             directory.mkdir()
+            (directory / LOCK_FILE).touch()  # says whose the folder is, should the process be killed now
             return directory.absolute()
         except OSError as error:
             if not directory.exists():
@@ -62,9 +67,9 @@ def claim_directory(wanted: Path, rename: bool) -> Path:
 
 
 def _is_free(directory: Path) -> bool:
-    """Whether there is no run in a directory, and nobody about to start one."""
+    """Whether a directory is empty, or holds what a process left that was killed as it started a run."""
     names = {path.name for path in directory.iterdir() if not re.fullmatch(r"\..*\.[0-9]+\.tmp", path.name)}
-    return not names - _BEGUN and not is_held(directory)
+    return not names or (LOCK_FILE in names and not names - _BEGUN and not is_held(directory))
 
 
 def is_held(directory: Path) -> bool:
@@ -87,12 +92,23 @@ def replaced_atomically(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Make what was written into a file last, also after a loss of power."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_all() -> None:
+    """Make last what was written into many files: a folder that appears whole is to be whole."""
+    if hasattr(os, "sync"):  # Windows has none
+        os.sync()
 
 
 def remove_unfinished(folder: Path, name: str = "*") -> None:
@@ -208,8 +224,8 @@ class Run:
         return run
 
     @classmethod
-    def resume(cls, directory: Path, config: Any, overrides: list[str]) -> "Run":
-        """Go on with a run: its record is kept, and says that it was resumed.
+    def resume(cls, directory: Path, overrides: list[str]) -> "Run":
+        """Go on with a run: its record is kept, and says that it was resumed. Its configuration is left as it is.
 
         Raises:
             UserError: where another process is at it.
@@ -231,7 +247,6 @@ class Run:
         ]
         record["status"] = "running"
         run = cls(directory, record, is_resumed=True, lock=lock)
-        run.write_config(config)
         run.started -= record["seconds"].get("total", 0.0)
         run.write()
         return run

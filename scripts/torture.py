@@ -151,7 +151,8 @@ def contents(run: Path) -> dict[str, Any]:
         found["metrics"] = list(csv.DictReader(file))
     for path in sorted(run.glob("evaluation/*/*.csv")):
         found[path.relative_to(run).as_posix()] = path.read_text()
-    return found
+    record = json.loads((run / "run.json").read_text())
+    return found | {key: record[key] for key in ("status", "best", "final", "test", "data")}
 
 
 def train_command(root: Path, model: str, run: Path, cache: Path) -> list[str]:

@@ -855,7 +855,7 @@ def test_a_jobs_directory_has_a_name_that_every_file_system_takes(number: int, o
     [
         ("faces/1.png", "faces/1.png"),
         ("얼굴 é", "얼굴 é"),
-        ("two\nlines", "two\nlines"),
+        ("two\nlines", "two\\nlines"),
         ("\x1b[2J\x1b[31mred", "\\x1b[2J\\x1b[31mred"),
         ("a\rb\x07\x00", "a\\rb\\x07\\x00"),
         ("gpj.\u202eexe", "gpj.\\u202eexe"),

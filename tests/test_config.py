@@ -696,12 +696,12 @@ def test_what_a_checkpoint_holds_is_read() -> None:
         schema.parse_stored_model(MODEL["mycnn"], 20)
 
 
-@pytest.mark.parametrize("value", ["10min", "0.5min", "0min", "1steps", "500steps"])
+@pytest.mark.parametrize("value", ["10min", "0.5min", "0.01min", "1steps", "500steps"])
 def test_an_interval_of_checkpoints(value: str) -> None:
     assert parse("train", values(checkpoint__every=value)).checkpoint.every == value
 
 
-@pytest.mark.parametrize("value", ["10", "min", "0steps", "-1min", "1.5steps", "10 min", "1h", ""])
+@pytest.mark.parametrize("value", ["10", "min", "0min", "0.0min", "0steps", "-1min", "1.5steps", "10 min", "1h", ""])
 def test_another_interval_of_checkpoints_is_refused(value: str) -> None:
     message = refusal("train", values(checkpoint__every=value))
     assert message == f"checkpoint.every={value}: expected a time or a count, such as 10min or 500steps or null"

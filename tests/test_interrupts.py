@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -97,6 +98,44 @@ with listening(), deferred():
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (result.returncode, result.stdout) == (130, "first\n")
+
+
+WITHIN_C = """
+import os, signal, sys, threading, time
+from maskcls.interrupts import deferred, listening
+
+def press(*numbers):
+    for number in numbers:
+        time.sleep(0.2)
+        os.kill(os.getpid(), number)
+
+numbers = [getattr(signal, name) for name in sys.argv[1:]]
+with listening(), deferred():
+    threading.Thread(target=press, args=numbers, daemon=True).start()
+    deadline = time.monotonic() + 2
+    libc = __import__("ctypes").CDLL(None)
+    while time.monotonic() < deadline:
+        libc.usleep(900_000)  # Python's handlers do not run in here
+    print("saved", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of other systems")
+@pytest.mark.parametrize(
+    ("names", "status", "output"),
+    [
+        (["SIGINT", "SIGINT"], 130, ""),
+        (["SIGTERM", "SIGINT"], 1, "saved\n"),  # the traceback's: nobody catches it here
+        (["SIGINT", "SIGTERM", "SIGUSR1"], 1, "saved\n"),
+    ],
+)
+def test_only_a_second_sigint_does_not_wait(names: list[str], status: int, output: str) -> None:
+    start = time.monotonic()
+    result = subprocess.run([sys.executable, "-c", WITHIN_C, *names], capture_output=True, text=True, timeout=60)
+    assert result.stdout == output
+    assert result.returncode in (status, 130)  # Python ends with 130 where KeyboardInterrupt is not caught
+    if not output:
+        assert time.monotonic() - start < 2
 
 
 def test_what_a_destructor_drops_is_raised_at_the_next_opportunity(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,30 @@ def test_a_sweep_that_was_broken_off_is_finished(
     assert len(leaderboards[0]) == len(leaderboards[1]) == 5
     # again, there is nothing to do
     assert cli.main("train", ["resume=sweep"]) == 0
+
+
+def test_a_sweep_is_finished_from_another_folder(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("faces").symlink_to(dataset)
+    assert sweep(Path("faces"), "seed=1,2", "epochs=1", "data.cache_dir=mine") == 0
+    directory = Path("sweep").absolute()
+    shutil.rmtree(directory / "1_seed-2")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert cli.main("train", [f"resume={directory}"]) == 0
+    assert read_run(directory / "1_seed-2")["data"]["root"] == str(directory.parent / "faces")
+    assert not any(Path.cwd().iterdir())
+
+
+def test_a_run_that_another_process_is_at_is_wrong_input(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = start_run(tmp_path / "run", small(dataset))  # the record says running, and the lock is held
+    assert cli.main("train", [f"resume={tmp_path / 'run'}"]) == 2
+    assert "another process is at this run" in capsys.readouterr().err
+    assert read_run(tmp_path / "run")["status"] == "running"
+    other.finish("finished", 0)
 
 
 @pytest.mark.parametrize(

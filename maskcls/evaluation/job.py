@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from maskcls.config import AnyDataConfig, EvalConfig, SyntheticConfig
+from maskcls.config import AnyDataConfig, EvalConfig, FaceMask12KConfig, SyntheticConfig
 from maskcls.cores import usable_cores
 from maskcls.data.cache import open_images
 from maskcls.data.faces import Face, FaceFinder, find_detector, find_faces, report_faces
 from maskcls.data.index import Index, Split, index_folder, match_classes
 from maskcls.data.photographs import Photographs
 from maskcls.data.readable import open_readable
-from maskcls.data.sources import open_dataset
+from maskcls.data.sources import drawn_folder, open_dataset
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
 from maskcls.evaluation.calibration import Calibration
@@ -96,10 +96,13 @@ def evaluate(config: EvalConfig, run: Run) -> float:
         calibration = dataclasses.replace(calibration, threshold=config.evaluation.threshold)
     measurement = Measurement(
         model,
+        content["config"]["model"],
         normalize,
         precision,
         device,
+        content["input_size"],
         config.data.batch_size or trained_with.eval_batch_size,
+        "data.batch_size",
         tuple(content["classes"]),
         content["positive_class"],
         calibration,
@@ -143,10 +146,16 @@ def _find_faces(config: EvalConfig, root: Path, paths: Sequence[str]) -> list[Fa
 
 
 def _open_index(root: Path | None, trained_with: AnyDataConfig, fingerprint: str) -> tuple[Index, Photographs | None]:
-    """The training's data set, or the one in ``root`` as it lies: cutting into splits is for training."""
+    """The training's data set, or the one in ``root`` as it lies: cutting into splits is for training.
+
+    Nothing is fetched or drawn: a checkpoint, which may be a stranger's, does not say where files are to be written.
+    """
+    if isinstance(trained_with, FaceMask12KConfig):
+        trained_with = dataclasses.replace(trained_with, download=False)
     if root is None:
-        if not isinstance(trained_with, SyntheticConfig) and not trained_with.root.is_dir():
-            raise UserError(f"the data of the training is not in {trained_with.root} any more: give data.root=FOLDER")
+        folder = drawn_folder(trained_with) if isinstance(trained_with, SyntheticConfig) else trained_with.root
+        if not folder.is_dir():
+            raise UserError(f"the data of the training is not in {folder} any more: give data.root=FOLDER")
         return open_dataset(trained_with)
     index = index_folder(root)
     if not isinstance(trained_with, SyntheticConfig):

@@ -10,8 +10,12 @@ from maskcls.data.decode import resize_image
 from maskcls.evaluation.calibration import Calibration
 from maskcls.evaluation.predictions import decide, log_softmax, predict_logits
 from maskcls.models.checkpoint import load_checkpoint, restore_model, training_data
+from maskcls.models.memory import Demand, inference_demand
 from maskcls.models.precision import choose_device, choose_precision
 from maskcls.run import find_checkpoint
+
+# of what a checkpoint asks for, which may be a stranger's
+MAX_BATCH_SIZE = 1024
 
 
 class Classifier:
@@ -24,7 +28,7 @@ class Classifier:
 
     Attributes:
         classes: names, in the order of the probabilities.
-        batch_size: images at a time in the evaluation that came with the training.
+        batch_size: images at a time in the evaluation that came with the training, `MAX_BATCH_SIZE` at most.
 
     Raises:
         UserError: where the checkpoint is missing or damaged, or the device is not there.
@@ -41,7 +45,12 @@ class Classifier:
         positive = content["positive_class"]
         self.positive = None if positive is None else self.classes.index(positive)
         self.input_size: int = content["input_size"]
-        self.batch_size = training_data(content, path).eval_batch_size
+        self.batch_size = min(training_data(content, path).eval_batch_size, MAX_BATCH_SIZE)
+        self._model_config = content["config"]["model"]
+
+    def demand(self) -> Demand:
+        """The memory that classifying takes."""
+        return inference_demand(self._model_config, len(self.classes), self.input_size)
 
     def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Classify images in one batch.

@@ -15,6 +15,7 @@ from maskcls.data.index import find_images
 from maskcls.errors import UserError
 from maskcls.inference.classifier import Classifier
 from maskcls.models.cpu import prepare_cpu
+from maskcls.models.memory import explained_memory, free_memory
 from maskcls.run import Run
 from maskcls.tables import table
 
@@ -39,6 +40,7 @@ def predict(config: PredictConfig, run: Run) -> None:
     unreadable: list[str] = []
     findings: list[Finding] = []
     done = 0
+    free = free_memory(classifier.device)
     path = run.directory / "predictions.csv"
     with table(path) as write:
         columns = [f"probability_{name}" for name in classifier.classes]
@@ -46,7 +48,8 @@ def predict(config: PredictConfig, run: Run) -> None:
         batch_size = config.batch_size or classifier.batch_size
         batches = _batches(files, batch_size, classifier.input_size, unreadable, finder)
         for paths, images, found in batches:
-            probabilities, predicted = classifier.classify(images)
+            with explained_memory("batch_size", batch_size, free, classifier.demand):
+                probabilities, predicted = classifier.classify(images)
             findings += found
             for image, row, label, face in zip(paths, probabilities, predicted, found, strict=True):
                 prediction = classifier.classes[label]

@@ -24,10 +24,13 @@ from maskcls.evaluation.calibration import UNCALIBRATED, Calibration
 from maskcls.interrupts import deferred
 from maskcls.models.checkpoint import TRAINING_CONTENTS, load_checkpoint, load_training, require_fit, save_checkpoint
 from maskcls.training.fit import EpochSoFar, Progress, Trainer
+from maskcls.training.health import RETRIES
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, float]
+# of a row, what a training looks at when it goes on
+ROW_KEYS = {"epoch", "val_loss", "val_accuracy"}
 
 
 @dataclass
@@ -113,7 +116,9 @@ def latest(directory: Path) -> tuple[dict[str, Any], Path] | None:
         if not path.exists():
             continue
         try:
-            found = load_training(path), path
+            content = load_training(path)
+            _require_state(content, path)
+            found = content, path
             break
         except UserError as error:
             log.warning("%s", error)
@@ -125,6 +130,33 @@ def latest(directory: Path) -> tuple[dict[str, Any], Path] | None:
     if found[1].name != "last.pt":
         log.warning("going on from %s, the checkpoint before", found[1])
     return found
+
+
+def _require_state(content: Mapping[str, Any], path: Path) -> None:
+    """Check what a training's checkpoint says of how far it is.
+
+    Raises:
+        UserError: where it makes no sense.
+    """
+    try:
+        progress = _progress(content["progress"])
+        rows = content["rows"]
+        for row in rows:
+            _require_row(row)
+        if len(rows) != progress.epoch or any(row.keys() != rows[0].keys() for row in rows):
+            raise ValueError("its rows are not one an epoch")
+        if progress.best and (not rows or progress.best.keys() != rows[0].keys()):
+            raise ValueError("its best epoch is none of its rows")
+        if not 0 <= content["retries"] <= RETRIES:
+            raise ValueError(f"it was begun again more than {RETRIES} times")
+        _epoch_so_far(content["epoch_so_far"], torch.device("cpu"))
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        raise _senseless(path, error) from None
+
+
+def _senseless(path: Path, error: Exception) -> UserError:
+    reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return UserError(f"ckpt={path}: no training can go on from it: {reason:.200}")
 
 
 def repair_best(directory: Path, content: Mapping[str, Any]) -> bool:
@@ -168,17 +200,16 @@ def restore(trainer: Trainer, content: Mapping[str, Any], path: Path) -> None:
         trainer.scaler.load_state_dict(content["scaler"])
         device = next(trainer.model.parameters()).device
         trainer.epoch_so_far = _epoch_so_far(content["epoch_so_far"], device)
-        for row in content["rows"]:
-            _require_row(row)
         restore_random_state(trainer, content["rng"])
     except UserError:
         raise
     except Exception as error:  # whatever a file that makes no sense may end in
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        raise UserError(f"ckpt={path}: no training can go on from it: {reason:.200}") from None
+        raise _senseless(path, error) from None
 
 
 def _progress(values: Mapping[str, Any]) -> Progress:
+    if values.keys() != {field.name for field in dataclasses.fields(Progress)}:
+        raise ValueError("its progress lacks something")
     progress = Progress(**values)
     counts = (progress.epoch, progress.step, progress.epochs_without_improvement)
     if any(not isinstance(count, int) or count < 0 for count in counts):
@@ -190,8 +221,12 @@ def _progress(values: Mapping[str, Any]) -> Progress:
 
 
 def _require_row(row: Any) -> None:
-    if not isinstance(row, dict) or not all(isinstance(value, float | int) for value in row.values()):
+    if not isinstance(row, dict) or not all(
+        isinstance(key, str) and isinstance(value, float | int) and math.isfinite(value) for key, value in row.items()
+    ):
         raise ValueError("a row makes no sense")
+    if row and not row.keys() >= ROW_KEYS:
+        raise ValueError("a row lacks a figure")
 
 
 def _restore_optimizer(trainer: Trainer, state: Mapping[int, Mapping[str, Any]]) -> None:
@@ -218,8 +253,10 @@ def _epoch_so_far(values: Mapping[str, Any] | None, device: torch.device) -> Epo
     if values is None:
         return None
     so_far = EpochSoFar(**values)
-    for name in ("seen", "batches"):
-        if not isinstance(getattr(so_far, name), int) or getattr(so_far, name) < 0:
+    if not isinstance(so_far.seen, int) or not isinstance(so_far.batches, int) or so_far.seen < so_far.batches:
+        raise ValueError("its epoch so far makes no sense")
+    for name in ("seen", "batches", "waited", "seconds"):
+        if not isinstance(number := getattr(so_far, name), float | int) or not 0 <= number < math.inf:
             raise ValueError(f"'{name}' makes no sense")
     fresh = EpochSoFar.on(device)
     for name in ("loss_sum", "correct", "first_bad"):

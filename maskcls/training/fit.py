@@ -125,8 +125,9 @@ def step(trainer: Trainer, images: Tensor, labels: Tensor) -> tuple[Tensor, Tens
     trainer.scaler.scale(loss).backward()
     trainer.scaler.unscale_(trainer.optimizer)
     norm = _clip(trainer.model, trainer.clip_norm)
-    # float16's gradients overflow now and then, which its scaler is for
-    is_finite = torch.isfinite(loss if trainer.precision.name == "float16" else loss + norm)
+    # float16's gradients overflow now and then, and its scaler lowers their scale: below 1, that is no explanation
+    may_overflow = trainer.precision.name == "float16" and trainer.scaler.get_scale() >= 1
+    is_finite = torch.isfinite(loss if may_overflow else loss + norm)
     if trainer.scaler.is_enabled() or is_finite:  # an enabled scaler looks by itself, on the device
         trainer.scaler.step(trainer.optimizer)
         trainer.schedule.step()

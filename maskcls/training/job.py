@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from maskcls.config import AnyDataConfig, DataConfig, SyntheticConfig, TrainConfig, as_dictionary, nearest
 from maskcls.data.augment import build_augment
 from maskcls.data.cache import open_images
-from maskcls.data.index import Index, require_classes
+from maskcls.data.index import Index, file_state, require_classes
 from maskcls.data.loaders import LabelledImages, Loader, Normalize
 from maskcls.data.photographs import Photographs, sampling_weights, seen_in_training
 from maskcls.data.readable import open_readable
@@ -103,10 +103,9 @@ def train(config: TrainConfig, run: Run) -> float:
     resident = keep_resident(config.data, data, device)
     free = free_memory(device) - (_cached_bytes(data) or 0 if resident else 0)
     config = with_batch_size(config, len(data.splits["train"]), len(data.index.classes), free)
-    run.write_config(config)  # the number that it is, which a run that is resumed keeps
-    _check_last_batch(config, len(data.splits["train"]))
+    stored = resumable(run, data, config.epochs) if run.is_resumed else None
+    run.write_config(config)  # with the batch size that it is, and what was given to a run that is resumed
     _record(run, config, data, device, precision)
-    stored = resumable(run, data) if run.is_resumed else None
     retries = 0 if stored is None else stored[0]["retries"]
     while True:
         try:
@@ -253,6 +252,8 @@ def handle_collapse(collapse: Collapse, config: TrainConfig, run: Run, data: Dat
     log.warning("%s; begun again at a learning rate of %g, with a warm-up", seen, config.optim.lr / DIVISOR)
     for name in ("last", "previous", "best"):
         (run.directory / "checkpoints" / f"{name}.pt").unlink(missing_ok=True)
+    for key in ("final", "best"):
+        run.record.pop(key, None)
     run.write_metrics([])
     run.write()
     raise CollapsedError
@@ -275,6 +276,9 @@ def load_data(config: AnyDataConfig) -> Data:
         return open_images(index.root, paths, config.input_size, config)
 
     images, index, skipped = open_readable(index, opener, config.on_bad_image)
+    if "test" in index.splits and not len(index.splits["test"]):
+        log.warning("%s: no file of the test split can be read, left out", index.root)
+        index = index.without_split("test")
     splits = {name: LabelledImages(images[name], split.labels) for name, split in index.splits.items()}
     match config.normalization:
         case "study":
@@ -325,16 +329,6 @@ def _cached_bytes(data: Data) -> int | None:
     return sum(sizes) if len(sizes) == len(arrays) else None
 
 
-def _check_last_batch(config: TrainConfig, images: int) -> None:
-    """Batch normalization needs two values a channel: ResNet-18 has one for an image of 32 pixels."""
-    size = int(config.data.batch_size)
-    if config.model.name == "resnet18" and config.data.input_size == 32 and (images % size or size) == 1:
-        raise UserError(
-            f"data.batch_size={size} leaves one of {images} training images for the last batch, which resnet18 "
-            f"cannot train on at data.input_size=32; choose another"
-        )
-
-
 def build_trainer(
     config: TrainConfig,
     data: Data,
@@ -359,6 +353,8 @@ def build_trainer(
         return normalized
 
     optimizer = build_optimizer(config.optim, model)
+    if precision.name == "float16":
+        optimizer._opt_called = True  # type: ignore[attr-defined]  # torch warns where the scaler skips the first step
     return Trainer(
         model=model,
         forward=_compiled(model, device) if compiles(config, device, steps_per_epoch) else model,
@@ -431,10 +427,13 @@ def _test(
         model, normalize = restore_model(content, path, device)
         measurement = Measurement(
             model,
+            content["config"]["model"],
             normalize,
             precision,
             device,
+            content["input_size"],
             config.data.eval_batch_size,
+            "data.eval_batch_size",
             data.index.classes,
             config.data.positive_class,
             Calibration.of(content),
@@ -472,20 +471,38 @@ def _about(config: TrainConfig, data: Data, precision: Precision) -> dict[str, A
     }
 
 
-def resumable(run: Run, data: Data) -> tuple[dict[str, Any], Path] | None:
+def resumable(run: Run, data: Data, epochs: int) -> tuple[dict[str, Any], Path] | None:
     """The checkpoint that a run goes on from, and its path; None where none had been written.
 
     Raises:
-        UserError: where no checkpoint is whole, or the data is not what it was.
+        UserError: where no checkpoint is whole, the data is not what it was, or more epochs than these have begun.
     """
     found = latest(run.directory / "checkpoints")
     if found is None:
         log.info("no checkpoint had been written: the training starts from its beginning")
         return None
     content, _ = found
-    if content["data_fingerprint"] != data.fingerprint:
+    began = run.record.get("data", {})
+    is_same = content["data_fingerprint"] == data.fingerprint and _is_normalized_by(data.normalization, content)
+    if not is_same or began.get("skipped", {}).keys() != data.skipped.keys():
         raise UserError(f"resume={run.directory}: {data.index.root} does not hold the files that this run began with")
+    _report_changes(data, found[1])
+    begun = content["progress"]["epoch"] + (content["epoch_so_far"] is not None)
+    if epochs < begun:
+        raise UserError(f"resume={run.directory}: epochs={epochs}, but epoch {begun} has begun; give that or more")
     return found
+
+
+def _is_normalized_by(normalization: Normalization, content: Mapping[str, Any]) -> bool:
+    return all(np.allclose(getattr(normalization, key), value) for key, value in content["normalization"].items())
+
+
+def _report_changes(data: Data, checkpoint: Path) -> None:
+    """Say how many files are younger than a checkpoint: of the same size, they may not be what they were."""
+    written = checkpoint.stat().st_mtime_ns
+    younger = [path for path in data.index.all_images().paths if file_state(data.index.root / path)[1] > written]
+    if younger:
+        log.warning("%d files have changed since %s was written, such as %s", len(younger), checkpoint, younger[0])
 
 
 def resume(checkpoints: Checkpoints, trainer: Trainer, run: Run, content: Mapping[str, Any], path: Path) -> None:
@@ -495,6 +512,9 @@ def resume(checkpoints: Checkpoints, trainer: Trainer, run: Run, content: Mappin
         UserError: where it makes no sense.
     """
     restore(trainer, content, path)
+    if path.name != "last.pt":
+        # it is damaged, and would take the place of the one that is not
+        (checkpoints.directory / "last.pt").unlink(missing_ok=True)
     checkpoints.rows[:] = content["rows"]
     checkpoints.calibration = Calibration.of(content)
     if not repair_best(checkpoints.directory, content):
@@ -505,6 +525,8 @@ def resume(checkpoints: Checkpoints, trainer: Trainer, run: Run, content: Mappin
             )
         trainer.progress.best = {}
     run.write_metrics(checkpoints.rows)
+    if checkpoints.rows:  # the process may have died before it wrote them
+        run.record.update(final=checkpoints.rows[-1], best=trainer.progress.best or run.record.get("best", {}))
     so_far = trainer.epoch_so_far
     within = f" and {so_far.batches} steps of the next" if so_far is not None and so_far.batches else ""
     log.info("resumed from %s, after %d epochs%s", path, trainer.progress.epoch, within)

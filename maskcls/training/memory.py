@@ -1,4 +1,4 @@
-"""The memory that a training takes, and the batch size for ``data.batch_size=auto``."""
+"""The memory that a training takes, and the batch size that it can have."""
 
 import dataclasses
 import logging
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from maskcls.config import SGDConfig, TrainConfig, as_dictionary
-from maskcls.errors import MachineError
+from maskcls.errors import MachineError, UserError
 from maskcls.models.memory import Demand, advice, build_on_meta, gigabytes
 
 log = logging.getLogger(__name__)
@@ -43,9 +43,15 @@ def with_batch_size(config: TrainConfig, images: int, classes: int, free: float)
 
     Raises:
         MachineError: where not even one image fits.
+        UserError: where the network cannot be trained on batches of the size that is given.
     """
     size = config.data.batch_size
     if size != "auto":
+        if _is_too_small(config, images % size or size):
+            raise UserError(
+                f"data.batch_size={size} leaves one of {images} training images for the last batch, which resnet18 "
+                f"cannot train on at data.input_size=32; choose another"
+            )
         largest = min(size, images)
         rough = BYTES_PER_PIXEL * largest * config.data.input_size**2
         if rough > free / 2 and (demand := training_demand(config, classes)).total(largest) > free:
@@ -59,6 +65,8 @@ def with_batch_size(config: TrainConfig, images: int, classes: int, free: float)
             "a smaller data.input_size takes less"
         )
     chosen = min(fits, LARGEST_BATCH, 2 ** (max(1, images // STEPS_PER_EPOCH).bit_length() - 1))
+    near = (chosen, *range(chosen, 1, -1), *range(chosen + 1, images + 1))
+    chosen = next((size for size in near if not _is_too_small(config, images % size or size)), chosen)
     log.info(
         "data.batch_size=auto: %d, which takes some %s of the %s that are free; optim.lr stays %g",
         chosen,
@@ -67,3 +75,8 @@ def with_batch_size(config: TrainConfig, images: int, classes: int, free: float)
         config.optim.lr,
     )
     return dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=chosen))
+
+
+def _is_too_small(config: TrainConfig, images: int) -> bool:
+    """Batch normalization needs two values a channel: ResNet-18 has one for an image of 32 pixels."""
+    return images == 1 and config.model.name == "resnet18" and config.data.input_size == 32

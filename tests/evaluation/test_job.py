@@ -16,6 +16,7 @@ from maskcls.data.decode import Box
 from maskcls.data.faces import Face
 from maskcls.errors import UserError
 from maskcls.evaluation.job import evaluate
+from maskcls.models.checkpoint import save_checkpoint
 from maskcls.training.job import train
 
 
@@ -53,6 +54,31 @@ def test_it_repeats_the_figures_of_the_training(name: str, trained: Path, tmp_pa
     assert new["accuracy"] == old["accuracy"]
     assert new["loss"] == pytest.approx(old["loss"], abs=1e-6)
     assert new["positive_class"]["name"] == "WithMask"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"name": "synthetic", "seed": 0, "train_images": 9, "val_images": 9, "test_images": 9},
+        {"name": "facemask12k", "download": True},
+    ],
+)
+def test_a_checkpoint_does_not_say_where_files_are_written(data: dict, trained: Path, tmp_path: Path) -> None:
+    path = trained / "checkpoints" / "best.pt"
+    content = torch.load(path, weights_only=True)
+    stored = content["config"]["data"]
+    if "seed" in data:
+        known = vars(config_of("train", "data=synthetic").data)
+        stored = {key: value for key, value in stored.items() if key in known}
+    content["config"]["data"] = {**stored, **data, "root": str(tmp_path / "victim")}
+    save_checkpoint(path, content)
+    with pytest.raises(UserError, match=f"the data of the training is not in {tmp_path / 'victim'}"):
+        evaluated(tmp_path, f"ckpt={trained}")
+    assert not (tmp_path / "victim").exists()
+    (tmp_path / "victim").mkdir()
+    with pytest.raises(UserError):
+        evaluated(tmp_path, f"ckpt={trained}")
+    assert not any((tmp_path / "victim").iterdir())
 
 
 def test_validation_repeats_the_best_row(trained: Path, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """A training that was broken off ends bit for bit as one that was not."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,13 +13,12 @@ from typing import Any
 
 import pytest
 import torch
-from torture import contents as files_of
-from torture import differences
+from torture import contents, differences
 
 from maskcls import cli
 from maskcls.errors import UserError
-from maskcls.models.checkpoint import save_checkpoint
-from maskcls.run import read_run
+from maskcls.models.checkpoint import load_checkpoint, save_checkpoint
+from maskcls.run import Run, read_run
 from maskcls.training.checkpoints import Checkpoints, latest, repair_best
 
 # every part of a training's state: averages, a schedule, augmentation, dropout, an optimizer with moments
@@ -30,12 +31,6 @@ SETTINGS = (
 
 def train(root: Path, directory: Path, *overrides: str) -> int:
     return cli.main("train", [*SETTINGS, f"data.root={root}", f"hydra.run.dir={directory}", *overrides])
-
-
-def contents(directory: Path) -> dict[str, Any]:
-    """Everything of a run that is to be the same."""
-    record = read_run(directory)
-    return files_of(directory) | {key: record[key] for key in ("status", "best", "final", "test", "data")}
 
 
 @pytest.fixture(scope="module")
@@ -142,12 +137,12 @@ def test_more_epochs_go_on_where_a_finished_training_ended(dataset: Path, tmp_pa
     assert differences(contents(tmp_path / "long"), contents(tmp_path / "short")) == []
     capsys.readouterr()
     assert cli.main("train", [f"resume={tmp_path / 'short'}"]) == 0
-    assert "has finished all of its 3 epochs; epochs=N goes on to more" in capsys.readouterr().out
+    assert "has finished, after 3 epochs; epochs=N goes on to more" in capsys.readouterr().out
+    assert cli.main("train", [f"resume={tmp_path / 'short'}", "plots=true"]) == 2
+    assert "plots=true: " in capsys.readouterr().err
 
 
 def test_other_data_is_refused(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    import shutil
-
     root = shutil.copytree(dataset, tmp_path / "data")
     with monkeypatch.context() as patch:
         signal_at(5, signal.SIGTERM, patch)
@@ -161,13 +156,91 @@ def test_other_data_is_refused(dataset: Path, tmp_path: Path, monkeypatch: pytes
     assert cli.main("train", [f"resume={tmp_path / 'run'}", f"data.root={tmp_path / 'moved'}"]) == 0
 
 
+def test_files_that_are_left_out_are_the_same_ones(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    root = shutil.copytree(dataset, tmp_path / "data")
+    with monkeypatch.context() as patch:
+        signal_at(5, signal.SIGTERM, patch)
+        train(root, tmp_path / "run", "data.on_bad_image=skip")
+    changed = next((root / "Train" / "WithMask").iterdir())
+    size = changed.stat().st_size
+    changed.write_bytes(bytes(size))
+    capsys.readouterr()
+    assert cli.main("train", [f"resume={tmp_path / 'run'}"]) == 2
+    assert f"{root} does not hold the files that this run began with" in capsys.readouterr().err
+
+
+def test_files_that_have_changed_are_counted(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    root = shutil.copytree(dataset, tmp_path / "data")
+    with monkeypatch.context() as patch:
+        signal_at(5, signal.SIGTERM, patch)
+        train(root, tmp_path / "run")
+    (root / "Train" / "WithMask" / "0.png").touch()
+    capsys.readouterr()
+    assert cli.main("train", [f"resume={tmp_path / 'run'}"]) == 0
+    assert "1 files have changed since" in capsys.readouterr().err
+
+
+def test_fewer_epochs_than_have_begun_are_refused(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        signal_at(27, signal.SIGTERM, patch)  # the third step of the third epoch
+        assert train(dataset, run) == 143
+    capsys.readouterr()
+    assert cli.main("train", [f"resume={run}", "epochs=2"]) == 2
+    assert "epochs=2, but epoch 3 has begun; give that or more" in capsys.readouterr().err
+    assert cli.main("train", [f"resume={run}"]) == 0
+
+
+def full_disk(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_death_between_the_checkpoint_and_the_record_loses_neither(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "write_metrics", lambda *_: None)
+        patch.setattr("maskcls.training.checkpoints.for_inference", full_disk)  # before best.pt is written
+        assert train(dataset, run, "epochs=1") == 5
+    assert (run / "checkpoints" / "last.pt").exists()
+    assert "best" not in read_run(run)
+    assert cli.main("train", [f"resume={run}"]) == 0
+    record = read_run(run)
+    assert record["best"]["epoch"] == record["final"]["epoch"] == 1
+    assert load_checkpoint(run / "checkpoints" / "best.pt")["progress"]["best"] == record["best"]
+
+
+def test_a_damaged_checkpoint_never_takes_the_place_of_a_whole_one(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        signal_at(30, signal.SIGTERM, patch)
+        assert train(dataset, run) == 143
+    damage(run / "checkpoints" / "last.pt")
+    with monkeypatch.context() as patch:
+        patch.setattr("maskcls.models.archive.sync", full_disk)
+        assert cli.main("train", [f"resume={run}"]) == 5
+    assert latest(run / "checkpoints")[1].name == "previous.pt"
+    assert cli.main("train", [f"resume={run}"]) == 0
+
+
 def write_training(directory: Path, epoch: int, best_epoch: int, in_epoch: bool = False) -> dict[str, Any]:
+    rows = [{"epoch": n + 1, "val_loss": 1.0, "val_accuracy": 0.5} for n in range(epoch)]
+    progress = {"epoch": epoch, "step": epoch, "stopping_reference": 0.5, "epochs_without_improvement": 0}
     content = {
         "model": {"w": torch.full((3,), float(epoch))}, "config": {}, "classes": ["A", "B"], "positive_class": None,
         "normalization": {"mean": (0, 0, 0), "std": (1, 1, 1)}, "input_size": 16, "precision": "float32",
         "temperature": 1.0, "threshold": 0.5, "data_fingerprint": "0",
-        "progress": {"epoch": epoch, "best": {"epoch": best_epoch}},
-        "optimizer": {}, "schedule": {}, "scaler": {}, "ema": None, "rng": {}, "rows": [], "retries": 0,
+        "progress": {**progress, "best": rows[best_epoch - 1]},
+        "optimizer": {}, "schedule": {}, "scaler": {}, "ema": None, "rng": {}, "rows": rows, "retries": 0,
         "epoch_so_far": {} if in_epoch else None,
     }  # fmt: skip
     save_checkpoint(directory / "last.pt", content, previous=directory / "previous.pt")
@@ -240,6 +313,13 @@ def test_a_training_goes_on_from_the_checkpoint_before_and_without_its_best(
         lambda content: content.update(epoch_so_far={"seen": -1}),
         lambda content: content["model"].popitem(),
         lambda content: content.update(rows=[1]),
+        lambda content: content.update(retries=400),
+        lambda content: content.update(retries=-1),
+        lambda content: content["progress"].pop("best"),
+        lambda content: content["progress"].update(best={"epoch": 1}),
+        lambda content: content.update(rows=[{"epoch": 1, "val_loss": 1.0, "val_accuracy": float("nan")}]),
+        lambda content: content["epoch_so_far"].update(seen=0),
+        lambda content: content["epoch_so_far"].update(seconds=float("inf")),
     ],
 )
 def test_a_state_that_makes_no_sense_is_refused_in_a_line(

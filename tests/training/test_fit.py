@@ -77,6 +77,19 @@ def test_the_forward_pass_runs_in_the_precision(precision: str) -> None:
     assert seen == [getattr(torch, precision)]
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+def test_a_float16_gradient_that_stays_infinite_is_noticed_once_the_scale_does_not_explain_it() -> None:
+    def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return (0 * logits).square().sum().sqrt() + 1  # finite, and its derivative is not a number
+
+    trainer = tiny_trainer("float16", loss_function=loss)
+    weights = [p.detach().clone() for p in trainer.model.parameters()]
+    with pytest.raises(NotFiniteError) as caught:
+        train_on(trainer, batches(30))
+    assert caught.value.batch == 17  # from 2 ** 16 down to one half
+    assert all(torch.equal(a, b) for a, b in zip(weights, trainer.model.parameters(), strict=True))
+
+
 def test_float16_steps_match_float32_after_unscaling() -> None:
     full, half = tiny_trainer("float32"), tiny_trainer("float16")
     step(full, *batches(1)[0])

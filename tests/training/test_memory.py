@@ -13,7 +13,7 @@ from configuration import config_of
 
 from maskcls import cli
 from maskcls.config import TrainConfig
-from maskcls.errors import MachineError
+from maskcls.errors import MachineError, UserError
 from maskcls.models import build_model
 from maskcls.models.memory import OVERHEAD, Demand
 from maskcls.training import memory
@@ -87,6 +87,21 @@ def test_auto_takes_what_fits(
         found = with_batch_size(config("data.batch_size=auto"), images, 2, free)
     assert found == config(f"data.batch_size={chosen}")
     assert caplog.messages[0].startswith(f"data.batch_size=auto: {chosen}, which takes some 0.0 GB of the ")
+
+
+@pytest.mark.parametrize(("images", "chosen"), [(65, 3), (1025, 31), (8193, 255), (8192, 256), (31, 4)])
+def test_auto_leaves_no_single_image_that_cannot_be_trained_on(
+    images: int, chosen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "training_demand", lambda *_: Demand(1000, 10))
+    found = with_batch_size(config("model=resnet18", "data.batch_size=auto"), images, 2, 1e12)
+    assert found.data.batch_size == chosen
+    assert (images % chosen or chosen) != 1
+
+
+def test_a_batch_of_a_single_image_is_refused_where_it_cannot_be_trained_on() -> None:
+    with pytest.raises(UserError, match=r"data.batch_size=32 leaves one of 65 training images"):
+        with_batch_size(config("model=resnet18", "data.batch_size=32"), 65, 2, 1e12)
 
 
 def test_auto_says_where_nothing_fits() -> None:
