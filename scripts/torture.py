@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -639,6 +640,25 @@ def commands(options: argparse.Namespace, processes: Processes) -> Outcome:
     )
 
 
+# --- hostile files ---
+
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+
+
+def hostile(options: argparse.Namespace, processes: Processes) -> Outcome:
+    """Checkpoints and archives made to mislead, as the tests have them: nothing is run, nothing written outside."""
+    report = options.folder / "report.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "hostile", f"--junitxml={report}", str(TESTS)]
+    result = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True)
+    if not report.exists():
+        return Outcome(0, [result.stdout[-500:]], "")
+    cases = list(ElementTree.parse(report).iter("testcase"))
+    failures = [f"{case.get('classname')}: {case.get('name')}" for case in cases if len(case)]
+    archives = sum("archive_writes" in str(case.get("name")) for case in cases)
+    remarks = f"{len(cases) - archives} checkpoints, {archives} archives"
+    return Outcome(len(cases), failures if cases else ["no case was run"], remarks)
+
+
 # --- many at once ---
 
 
@@ -686,6 +706,7 @@ CAMPAIGNS: dict[str, Callable[[argparse.Namespace, Processes], Outcome]] = {
     "damage": damage,
     "images": images,
     "commands": commands,
+    "hostile": hostile,
     "concurrency": concurrency,
 }
 

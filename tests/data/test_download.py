@@ -262,6 +262,7 @@ HOSTILE: dict[str, tuple[Callable[[str], bytes], bool]] = {
 }
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_archive_writes_nothing_outside_its_folder(name: str, kaggle: FakeKaggle, tmp_path: Path) -> None:
     outside = tmp_path / "outside"

@@ -56,6 +56,7 @@ def test_it_repeats_the_figures_of_the_training(name: str, trained: Path, tmp_pa
     assert new["positive_class"]["name"] == "WithMask"
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     "data",
     [

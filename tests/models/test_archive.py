@@ -170,6 +170,7 @@ def test_a_forged_archive_that_claims_what_is_true_is_read(tmp_path: Path) -> No
 FOUR = {"0": bytes(16)}
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("pickled", "records", "message"),
     [
@@ -210,12 +211,14 @@ def test_a_forged_archive_runs_nothing_and_takes_no_memory(
     assert not Path("was-here").exists()
 
 
+@pytest.mark.hostile
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     forged(tmp_path / "x.pt", pickle.dumps({}, 2), {"0": bytes(50_000_000)}, zipfile.ZIP_DEFLATED)
     with pytest.raises(ArchiveError, match="its records are compressed"):
         read_archive(tmp_path / "x.pt")
 
 
+@pytest.mark.hostile
 def test_a_record_that_claims_more_than_the_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     forged(path, pickle.dumps({}, 2), {"0": b"123"})
@@ -229,6 +232,7 @@ def test_a_record_that_claims_more_than_the_file_is_refused(tmp_path: Path) -> N
         read_archive(path)
 
 
+@pytest.mark.hostile
 def test_two_pickles_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     with zipfile.ZipFile(path, "w") as file:
@@ -239,6 +243,7 @@ def test_two_pickles_are_refused(tmp_path: Path) -> None:
         read_archive(path)
 
 
+@pytest.mark.hostile
 def test_two_records_of_one_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     with zipfile.ZipFile(path, "w") as file:
@@ -250,6 +255,7 @@ def test_two_records_of_one_name_are_refused(tmp_path: Path) -> None:
         read_archive(path)
 
 
+@pytest.mark.hostile
 def test_names_that_differ_in_case_alone_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     with zipfile.ZipFile(path, "w") as file:
@@ -260,6 +266,7 @@ def test_names_that_differ_in_case_alone_are_refused(tmp_path: Path) -> None:
         read_archive(path)
 
 
+@pytest.mark.hostile
 def test_records_of_several_folders_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     with zipfile.ZipFile(path, "w") as file:
@@ -270,6 +277,7 @@ def test_records_of_several_folders_are_refused(tmp_path: Path) -> None:
         read_archive(path)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("is_64_bit", [False, True])
 def test_two_archives_in_one_file_are_refused(is_64_bit: bool, tmp_path: Path) -> None:
     # Python's zipfile takes the second for one with something in front, and torch finds the first by its offset
@@ -297,6 +305,7 @@ def test_two_archives_in_one_file_are_refused(is_64_bit: bool, tmp_path: Path) -
 NEST = b")" + b"2\x86" * 60  # a tuple of twice a tuple of twice a tuple ...
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("pickled", "message"),
     [
@@ -317,6 +326,7 @@ def test_a_short_file_takes_no_long_time(pickled: bytes, message: str, tmp_path:
     assert time.monotonic() - start < 30
 
 
+@pytest.mark.hostile
 def test_tensors_that_share_their_numbers_are_refused(tmp_path: Path) -> None:
     numbers = torch.zeros(1000)
     write_archive(tmp_path / "x.pt", {"a": numbers[:400], "b": numbers[400:]})
@@ -336,6 +346,7 @@ def test_a_machine_without_memory_is_no_damage(path: Path, monkeypatch: pytest.M
         read_archive(path)
 
 
+@pytest.mark.hostile
 def test_what_torch_would_read_instead_of_the_records_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     torch.save({"x": torch.zeros(3)}, path, _use_new_zipfile_serialization=False)

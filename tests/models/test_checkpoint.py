@@ -89,6 +89,7 @@ def test_what_was_replaced_is_kept(tmp_path: Path) -> None:
     assert load_checkpoint(previous)["precision"] == "float16"
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -125,6 +126,7 @@ def test_values_that_make_no_sense_are_refused_in_a_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -145,6 +147,7 @@ def test_what_is_no_checkpoint_is_refused_in_a_line(make, message: str, tmp_path
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

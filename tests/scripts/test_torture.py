@@ -12,7 +12,9 @@ TORTURE = Path(__file__).parents[2] / "scripts" / "torture.py"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("campaign", ["kill", "signals", "full", "damage", "images", "commands", "concurrency"])
+@pytest.mark.parametrize(
+    "campaign", ["kill", "signals", "full", "damage", "images", "commands", "hostile", "concurrency"]
+)
 def test_a_few_cases_of_a_campaign_hold(campaign: str, tmp_path: Path) -> None:
     if campaign == "full" and os.geteuid() != 0:
         pytest.skip("only root may mount a small file system")

@@ -298,6 +298,7 @@ def test_a_training_goes_on_from_the_checkpoint_before_and_without_its_best(
     assert differences(uninterrupted["float32"]["last.pt"]["model"], found["last.pt"]["model"]) == []
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     "change",
     [
