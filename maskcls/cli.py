@@ -114,7 +114,7 @@ def main(command: str, arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         # as in maskcls-train --help | head; Python would complain once more when it flushes stdout at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 0
 
 
 def require_files(config: Any) -> None:
@@ -211,6 +211,8 @@ def _resume(line: CommandLine, directory: Path) -> int:
     line.overrides.append(f"hydra.{'sweep' if is_sweep else 'run'}.dir={quote(str(directory))}")
     with _telling_the_way_on(directory, is_sweep):
         status = _enter_hydra("train", line)
+    if is_sweep:
+        (directory / LOCK_FILE).unlink(missing_ok=True)  # of the process that was killed
     return _exit_status(directory, is_sweep, status)
 
 
@@ -238,7 +240,8 @@ def _require_space(directory: Path) -> None:
         kind = MachineError if error.errno in MACHINE_ERRORS else UserError
         raise kind(f"{directory}: cannot write in this folder: {error.strerror}") from None
     finally:
-        probe.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it was not written where nothing can be
+            probe.unlink(missing_ok=True)
 
 
 def _remove(directory: Path, existing: Collection[Path]) -> None:

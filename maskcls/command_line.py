@@ -41,6 +41,8 @@ PATH_KEYS = (
     "hydra.run.dir",
     "hydra.sweep.dir",
 )
+# and others whose values are names
+NAME_KEYS = ("data.positive_class",)
 # and those whose values are lists of paths
 PATH_LIST_KEYS = ("runs",)
 
@@ -132,7 +134,7 @@ def _quote_path(override: str, is_sweep: bool) -> str:
     key, equals, value = override.partition("=")
     if key.lstrip("+") in PATH_LIST_KEYS and value[:1] == "[" and value[-1:] == "]" and not set("'\"") & set(value):
         return f"{key}=[{','.join(quote(path.strip()) for path in value[1:-1].split(','))}]"
-    if key.lstrip("+") not in PATH_KEYS or not equals or value == "null" or value[:1] in ("'", '"'):
+    if key.lstrip("+") not in (*PATH_KEYS, *NAME_KEYS) or not equals or value == "null" or value[:1] in ("'", '"'):
         return override
     # Hydra's own keys cannot be swept
     values = value.split(",") if is_sweep and not key.startswith("hydra.") else [value]

@@ -329,7 +329,7 @@ class AuditDataConfig:
 @dataclass(frozen=True)
 class AuditConfig:
     data: AuditDataConfig
-    fail_on: tuple[Literal["leak", "shortcut", "bad_file"], ...]
+    fail_on: tuple[Literal["leak", "conflict", "shortcut", "bad_file"], ...]
     seed: WholeNumber
 
 
@@ -365,6 +365,8 @@ def parse(command: str, values: Mapping[str, Any]) -> Any:
     config = _convert(values, SCHEMAS[command], "")
     if isinstance(config, TrainConfig):
         _check_contradictions(config)
+    if isinstance(config, EvalConfig | PredictConfig):
+        _check_faces(config.faces)
     return config
 
 
@@ -537,12 +539,19 @@ def _check_contradictions(config: TrainConfig) -> None:
     if config.data.positive_class is None and config.evaluation.threshold not in ("0.5", ".5"):
         raise UserError(
             f"evaluation.threshold={config.evaluation.threshold} contradicts data.positive_class=null: "
-            "it is the probability of the positive class"
+            "it is the probability of the positive class, which data.positive_class=NAME names"
         )
     if config.data.val_fraction + config.data.test_fraction >= 1:
         raise UserError(
             f"data.val_fraction={config.data.val_fraction:g} and data.test_fraction={config.data.test_fraction:g} "
             "leave nothing to train on: their sum must be below 1"
+        )
+
+
+def _check_faces(config: FacesConfig) -> None:
+    if config.mode == "none" and config.model is not None:
+        raise UserError(
+            f"faces.model={config.model} contradicts faces.mode=none: faces.mode=auto or yunet looks for faces"
         )
 
 

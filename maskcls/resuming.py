@@ -42,6 +42,9 @@ def directory_to_resume(overrides: Sequence[Override]) -> Path | None:
     directory = Path(str(typed[-1].value())).expanduser().absolute()
     if not (directory / "run.json").is_file() and not (directory / SWEEP_FILE).is_file():
         raise UserError(f"resume={directory}: no directory of a run, which holds run.json, or of a sweep, {SWEEP_FILE}")
+    command = read_run(directory).get("command", "maskcls-train")
+    if command != "maskcls-train":
+        raise UserError(f"resume={directory}: this is a run of {command}, which is not resumed but run again")
     for override in overrides:
         key = override.key_or_group
         if key not in (*CHANGEABLE, "resume") and not override.is_hydra_override():

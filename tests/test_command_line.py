@@ -114,7 +114,10 @@ NAMES = [
     ("key", "name"),
     [
         *(("ckpt", name) for name in NAMES),
-        *((key, "a=b, c") for key in ("source", "data.root", "data.cache_dir", "hydra.run.dir", "+data.root")),
+        *(
+            (key, "a=b, c")
+            for key in ("source", "data.root", "data.cache_dir", "hydra.run.dir", "+data.root", "data.positive_class")
+        ),
     ],
 )
 def test_hydra_reads_a_path_as_it_was_typed(key: str, name: str) -> None:

@@ -186,6 +186,8 @@ def with_leaf(leaf: Leaf, value: Any) -> dict[str, Any]:
             changes["model"] = MODEL["mycnn"]
         if leaf.key == "optim__momentum":
             changes["optim__nesterov"] = False
+    if leaf.key == "faces__mode":
+        changes["faces__model"] = None
     options = [leaf.option] if leaf.option else []
     return values(leaf.command, *options, **{**changes, leaf.key: value})
 
@@ -684,7 +686,7 @@ def test_a_list_of_names_may_be_a_single_one(value: Any, parsed: tuple[str, ...]
 def test_a_list_with_another_name_is_refused(value: Any, shown: str) -> None:
     hint = "; did you mean 'leak'?" if shown == "leek" else "; did you mean 'leak'?" if shown == "['leak']" else ""
     message = refusal("audit", values("audit", fail_on=value))
-    assert message == f"fail_on={shown}: expected one of leak, shortcut, bad_file{hint}"
+    assert message == f"fail_on={shown}: expected one of leak, conflict, shortcut, bad_file{hint}"
 
 
 def test_what_a_checkpoint_holds_is_read() -> None:
@@ -730,3 +732,9 @@ def test_another_threshold_is_refused(value: Any) -> None:
 def test_a_threshold_needs_a_positive_class() -> None:
     message = refusal("train", values(evaluation__threshold="youden", data__positive_class=None))
     assert message.startswith("evaluation.threshold=youden contradicts data.positive_class=null")
+
+
+def test_a_detector_is_for_those_who_look_for_faces() -> None:
+    message = refusal("eval", values("eval", faces__mode="none"))
+    assert message.startswith("faces.model=/models/yunet.onnx contradicts faces.mode=none")
+    assert parse("eval", values("eval", faces__mode="none", faces__model=None)).faces.mode == "none"

@@ -124,6 +124,12 @@ def test_a_run_that_another_process_is_at_is_wrong_input(
     other.finish("finished", 0)
 
 
+def test_what_was_no_training_is_not_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start_run(tmp_path / "run", small(tmp_path), "audit").finish("failed", 4)
+    assert cli.main("train", [f"resume={tmp_path / 'run'}"]) == 2
+    assert "this is a run of maskcls-audit, which is not resumed but run again" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

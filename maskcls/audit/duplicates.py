@@ -13,7 +13,7 @@ from maskcls.audit.files import FileFacts, one_thread_each
 from maskcls.audit.geometry import Match, match
 
 # descriptors that two images must have in common to be compared
-MIN_VOTES = 4
+MIN_VOTES = 3
 # of an image, the others with most descriptors in common that it is compared with, as it is and mirrored: faces are
 # alike, so that without a bound the pairs would grow with the square of the number of images
 MAX_CANDIDATES = 10

@@ -25,7 +25,7 @@ class Finding:
     """One conclusion.
 
     Attributes:
-        kind: what ``fail_on`` may name: leak, shortcut or bad_file; others are conflict, duplicates and oddity.
+        kind: what ``fail_on`` may name: leak, conflict, shortcut or bad_file; others are duplicates and oddity.
         severity: severe makes an accuracy worthless, doubtful should be looked at, a note changes little.
         text: one sentence.
         files: some of the files that it is about.
@@ -126,7 +126,7 @@ def _shortcut(shortcuts: Sequence[Shortcut]) -> list[Finding]:
         Finding(
             "shortcut",
             "severe" if s.is_severe else "doubtful",
-            f"{s.name} alone, no face seen, tells the classes apart in {100 * s.accuracy:.1f} % of files "
+            f"{s.name} alone, no face seen, tells the classes apart with a mean recall of {100 * s.accuracy:.1f} % "
             f"(95 % interval {100 * s.interval[0]:.1f} to {100 * s.interval[1]:.1f}, guessing {100 * s.chance:.1f} %)",
         )
         for s in shortcuts

@@ -17,8 +17,9 @@ MAX_STRETCH = 4.0
 MIN_AGREEMENT = 0.7
 # share of the common area that one changed patch must fill for the picture to count as edited
 EDITED_SHARE = 0.02
-# the same correlation beside the changed patches, where there are some: leaving out what differs flatters it
-MIN_AGREEMENT_BESIDE = 0.87
+# the same correlation beside the changed patches, and the features carried over, where there are some: leaving out what
+# differs flatters it, and the blocks of enlarged thumbnails have their corners in common
+MIN_AGREEMENT_BESIDE, MIN_INLIERS_BESIDE = 0.87, 16
 # share of the common area that must be left beside them
 MIN_UNCHANGED = 0.5
 # levels of 255 by which a changed pixel differs, brightness and contrast having been matched
@@ -75,7 +76,9 @@ def match(
         return None
     matrix, inliers = alignment
     found = Match(matrix, inliers, *compare(first_thumbnail, second_thumbnail, matrix))
-    return found if found.agreement >= (MIN_AGREEMENT_BESIDE if found.is_edited else MIN_AGREEMENT) else None
+    if found.is_edited and (found.agreement < MIN_AGREEMENT_BESIDE or inliers < MIN_INLIERS_BESIDE):
+        return None
+    return found if found.agreement >= MIN_AGREEMENT else None
 
 
 def align(first: Features, second: Features, mirror: bool) -> tuple[np.ndarray, int] | None:

@@ -65,7 +65,8 @@ def audit(config: AuditConfig, run: Run) -> None:
     log.info("everything is in %s", run.directory)
     failed = [f for f in findings if f.kind in config.fail_on and f.severity == "severe"]
     if failed:
-        raise AuditError(f"fail_on={failed[0].kind}: {failed[0].text}")
+        told = (f"{f.kind}: {f.text}{f', such as {f.files[0]}' if f.files else ''}" for f in failed)
+        raise AuditError(f"fail_on: {'; '.join(told)}")
 
 
 def write_groups(path: Path, paths: Sequence[str], groups: Groups) -> None:

@@ -133,7 +133,9 @@ def find_images(source: str) -> list[Path]:
     if path.is_dir():
         files = [file for file in _walk(path) if is_image(file)]
     else:
-        files = [Path(name) for name in glob.glob(str(path), recursive=True) if is_image(Path(name))]
+        # a folder of this name is meant as it is, whatever its brackets would match
+        folder = glob.escape(str(path.parent)) if path.parent.is_dir() else str(path.parent)
+        files = [Path(name) for name in glob.glob(f"{folder}/{path.name}", recursive=True) if is_image(Path(name))]
     if not files:
         kind = "this folder holds no image file" if path.is_dir() else "no such file, and no image file of this pattern"
         raise UserError(f"source={source}: {kind}; expected an image, a folder or a pattern such as photos/*.jpg")

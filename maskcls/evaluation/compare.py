@@ -61,12 +61,14 @@ def compare(config: CompareConfig, run: Run) -> None:
     content: dict[str, Any] = {
         "split": split,
         "files": len(paths),
-        "photographs": len(set(photographs)),
+        "photographs": len(set(photographs)) if any(one.photographs for one in evaluated) else None,
         "runs": [summarize(members, paths, photographs, config.seed) for members in pools],
         "comparisons": [compare_pools(first, other, paths, photographs, config.seed) for other in pools[1:]],
     }
     write_json(run.directory / "comparison.json", content)
-    log.info("%s: %d files of %d photographs", split, content["files"], content["photographs"])
+    known = content["photographs"]
+    shown = "which of them show one photograph is not known" if known is None else f"of {known} photographs"
+    log.info("%s: %d files, %s", split, content["files"], shown)
     for row in content["runs"]:
         log.info("%s", _run_line(row))
     for row in content["comparisons"]:
@@ -122,13 +124,16 @@ def read_evaluated(directory: Path, split: str) -> Evaluated:
         photographs = {row["path"]: row["photograph"] for row in rows if row.get("photograph")}
     except (OSError, UnicodeDecodeError, csv.Error, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"runs: {directory}: its evaluation cannot be read: {error}") from None
-    origin = {"seed": settings.get("seed"), **{key: record.get(key) for key in ("git_commit", "versions")}}
-    return Evaluated(directory.name, _pooled_by(settings), origin, files, correct, photographs)
+    training = record.get("training")  # of a checkpoint that maskcls-eval measured
+    seed = (training or settings).get("seed")
+    origin = {"seed": seed, **{key: record.get(key) for key in ("git_commit", "versions")}}
+    pooled_by = {"evaluation": _pooled_by(settings), "training": training and _pooled_by(training)}
+    return Evaluated(directory.name, pooled_by, origin, files, correct, photographs)
 
 
 def _pooled_by(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What two runs must share to be pooled; evaluations by maskcls-eval share nothing but themselves."""
-    return {key: value for key, value in settings.items() if key not in ("seed", "device", "threads", "plots")}
+    """What two runs must share to be pooled: all but their seed, and where and on which checkpoint they were run."""
+    return {key: value for key, value in settings.items() if key not in ("seed", "device", "threads", "plots", "ckpt")}
 
 
 def same_files(evaluated: Sequence[Evaluated]) -> list[str]:
@@ -195,7 +200,7 @@ def rights(members: Sequence[Evaluated], paths: Sequence[str]) -> np.ndarray:
 
 
 def summarize(members: Sequence[Evaluated], paths: Sequence[str], photographs: np.ndarray, seed: int) -> dict[str, Any]:
-    """The accuracy of runs that are pooled: mean, standard deviation over runs, and its interval over photographs."""
+    """The accuracy of runs that are pooled: mean, standard deviation, and its intervals over photographs and runs."""
     correct = rights(members, paths)
     accuracies = correct.mean(axis=1)
     summary: dict[str, Any] = {
@@ -205,7 +210,9 @@ def summarize(members: Sequence[Evaluated], paths: Sequence[str], photographs: n
         "std": float(accuracies.std(ddof=1)) if len(members) > 1 else None,
         "accuracy_interval_95_by_photograph": accuracy_interval_by_photograph(correct.mean(axis=0), photographs, seed),
     }
-    if len(members) == 1:
+    if len(members) > 1:
+        summary["accuracy_interval_95_by_run"] = t_test(accuracies)[1]
+    else:
         summary["accuracy_interval_95"] = proportion_interval(int(correct.sum()), len(paths))
     return summary
 
@@ -242,7 +249,7 @@ def compare_pools(
         # copies can only make a difference less certain: the interval must agree with the test, not replace it
         is_beyond = p < SIGNIFICANCE and (is_beyond or are_independent)
     else:
-        result["t_test_p"] = t_test(a.mean(axis=1), b.mean(axis=1))
+        result["t_test_p"], result["difference_interval_95_by_run"] = t_test(b.mean(axis=1), a.mean(axis=1))
         is_beyond = is_beyond and result["t_test_p"] < SIGNIFICANCE
     return result | {"beyond_noise": bool(is_beyond)}
 
@@ -255,41 +262,61 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(binomtest(only_first, total, 0.5).pvalue) if total else 1.0
 
 
-def t_test(first: np.ndarray, second: np.ndarray) -> float:
-    """The two-sided probability of means at least as far apart, were those of more runs equal.
+def t_test(values: np.ndarray, others: np.ndarray | None = None) -> tuple[float, tuple[float, float]]:
+    """How far the mean of runs may be from that of others, or from zero.
 
     Welch's test (Welch 1947, https://doi.org/10.1093/biomet/34.1-2.28); where one side is a single run, whose spread is
     not known, Student's.
 
     Args:
-        first, second: accuracies of runs, two or more on one side at least.
-    """
-    from scipy.stats import ttest_ind_from_stats
+        values, others: accuracies of runs, two or more on one side at least.
 
-    sizes = len(first), len(second)
-    deviations = [values.std(ddof=1) if len(values) > 1 else 0.0 for values in (first, second)]
-    if max(deviations) == 0:  # runs that are all alike leave no doubt
-        return float(first.mean() == second.mean())
-    result = ttest_ind_from_stats(
-        first.mean(), deviations[0], sizes[0], second.mean(), deviations[1], sizes[1], equal_var=min(sizes) == 1
-    )
-    return float(result.pvalue)
+    Returns:
+        The two-sided probability of means at least as far apart, were those of more runs equal, and the 95 %
+        interval of
+        how far they are.
+    """
+    from scipy.stats import t
+
+    sides = [side for side in (values, others) if side is not None]
+    difference = float(values.mean()) - (0.0 if others is None else float(others.mean()))
+    freedom = [len(side) - 1 for side in sides]
+    variances = [float(side.var(ddof=1)) if len(side) > 1 else 0.0 for side in sides]
+    if min(freedom) == 0:
+        variances = [max(variances)] * len(sides)
+        degrees = float(max(freedom))
+    else:
+        parts = [variance / len(side) for variance, side in zip(variances, sides, strict=True)]
+        whole = sum(part**2 / count for part, count in zip(parts, freedom, strict=True))
+        degrees = sum(parts) ** 2 / whole if whole else 1.0
+    error = float(np.sqrt(sum(variance / len(side) for variance, side in zip(variances, sides, strict=True))))
+    if error == 0:  # runs that are all alike leave no doubt
+        return float(difference == 0), (difference, difference)
+    reach = float(t.ppf(0.975, degrees)) * error
+    return 2 * float(t.sf(abs(difference) / error, degrees)), (difference - reach, difference + reach)
 
 
 def _run_line(row: Mapping[str, Any]) -> str:
-    low, high = row["accuracy_interval_95_by_photograph"]
-    spread = (
-        f", standard deviation {100 * row['std']:.2f} over {len(row['runs'])} runs" if row["std"] is not None else ""
-    )
-    interval = f"95 % interval {100 * low:.2f} to {100 * high:.2f}"
-    return f"{', '.join(row['runs'])}: {100 * row['accuracy']:.2f} % ({interval}{spread})"
+    interval = f"95 % interval {_points(row['accuracy_interval_95_by_photograph'])}"
+    if row["std"] is not None:
+        by_run = _points(row["accuracy_interval_95_by_run"])
+        interval += f" over photographs, {by_run} over {len(row['runs'])} runs, whose std is {100 * row['std']:.2f}"
+    return f"{', '.join(row['runs'])}: {100 * row['accuracy']:.2f} % ({interval})"
 
 
 def _comparison_line(row: Mapping[str, Any]) -> str:
-    low, high = row["difference_interval_95"]
-    p = f"McNemar p = {row['mcnemar_p']:.3g}" if "mcnemar_p" in row else f"t-test p = {row['t_test_p']:.3g}"
+    interval = f"95 % interval {_points(row['difference_interval_95'], '+')}"
+    if "mcnemar_p" in row:
+        test = f"; McNemar p = {row['mcnemar_p']:.3g}"
+    else:
+        by_run = _points(row["difference_interval_95_by_run"], "+")
+        test = f" over photographs, {by_run} over runs; t-test p = {row['t_test_p']:.3g}"
     verdict = "beyond noise" if row["beyond_noise"] else "within noise"
     return (
         f"{', '.join(row['second'])} against {', '.join(row['first'])}: {100 * row['difference']:+.2f} points "
-        f"(95 % interval {100 * low:+.2f} to {100 * high:+.2f}; {p}): {verdict}"
+        f"({interval}{test}): {verdict}"
     )
+
+
+def _points(interval: tuple[float, float], sign: str = "") -> str:
+    return " to ".join(f"{100 * end:{sign}.2f}" for end in interval)

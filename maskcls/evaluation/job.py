@@ -19,7 +19,7 @@ from maskcls.data.readable import open_readable
 from maskcls.data.sources import drawn_folder, open_dataset
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
-from maskcls.evaluation.calibration import Calibration
+from maskcls.evaluation.calibration import UNCALIBRATED, Calibration
 from maskcls.evaluation.facts import file_facts
 from maskcls.evaluation.measure import Measurement
 from maskcls.evaluation.metrics import percent_with_interval
@@ -126,8 +126,10 @@ def evaluate(config: EvalConfig, run: Run) -> float:
     }
     directory = run.directory / "evaluation" / split
     metrics = write_evaluation(directory, predictions, content["positive_class"], about, config.plots, equalised)
-    run.record.update(device=str(device), precision=precision.name, evaluation=metrics)
+    run.record.update(device=str(device), precision=precision.name, training=content["config"], evaluation=metrics)
     log.info("%s of %s: accuracy %s, loss %.4f", split, index.root, percent_with_interval(metrics), metrics["loss"])
+    if calibration.threshold != UNCALIBRATED.threshold:
+        log.info("decided at a probability of %s of %.4f or more", content["positive_class"], calibration.threshold)
     report_slices(split, metrics)
     if is_synthetic:
         log.warning("note: %s", SYNTHETIC_NOTE)

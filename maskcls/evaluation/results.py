@@ -61,7 +61,7 @@ def report_slices(name: str, metrics: dict[str, Any]) -> None:
     low = metrics["accuracy_interval_95"][0]
     for part, figures in metrics["slices"].items():
         if not figures["images"]:
-            log.warning("%s, %s: no image is left", name, part)
+            log.info("%s, %s: no image is left", name, part)
             continue
         without = [of_class for of_class, counts in figures["classes"].items() if not counts["images"]]
         lacking = f", none of {', '.join(without)}" if without else ""

@@ -53,7 +53,11 @@ def _rank(row: dict[str, Any]) -> tuple[Any, ...]:
 
 def _row(name: str, run: dict[str, Any]) -> dict[str, Any]:
     best, test = run.get("best", {}), run.get("test", {}).get("best", {})
-    overrides = dict(override.split("=", 1) for override in run.get("overrides", []) if "=" in override)
+    overrides = {
+        key: value.strip("'")  # which Hydra's grammar wants
+        for key, _, value in (override.partition("=") for override in run.get("overrides", []))
+        if value and key != "resume"
+    }
     return {
         **overrides,
         "run": name,

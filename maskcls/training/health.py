@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from maskcls.config import ConstantConfig, CosineConfig, TrainConfig
@@ -58,7 +59,10 @@ def find_collapse(row: dict[str, float], logits: Tensor, chance: float) -> Colla
         chance: as `chance_loss` returns it.
     """
     predicted = logits.argmax(dim=1).unique()
-    if row["step"] < MIN_STEPS or len(predicted) > 1 or row["train_loss"] < NOTHING_LEARNED * chance:
+    # one answer to all images is what no network begins with: no number of steps has to be waited for
+    is_dead = len(logits) > 1 and bool(torch.isclose(logits, logits[0], rtol=0, atol=1e-6).all())
+    may_be_slow = row["step"] < MIN_STEPS and not is_dead
+    if may_be_slow or len(predicted) > 1 or row["train_loss"] < NOTHING_LEARNED * chance:
         return None
     return Collapse(int(row["epoch"]), int(predicted[0]), row["train_loss"], chance)
 

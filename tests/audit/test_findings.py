@@ -92,7 +92,7 @@ def test_a_shortcut_is_severe_from_half_of_the_way_on(interval: tuple[float, flo
     assert [finding.severity for finding in found] == ([severity] if severity else [])
     if found:
         assert found[0].text == (
-            f"the size alone, no face seen, tells the classes apart in 80.0 % of files (95 % interval "
+            f"the size alone, no face seen, tells the classes apart with a mean recall of 80.0 % (95 % interval "
             f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}, guessing 50.0 %)"
         )
 

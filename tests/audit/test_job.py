@@ -87,7 +87,7 @@ def test_what_is_named_ends_with_status_4_after_everything_is_written(
     run = json.loads((tmp_path / "audit" / "run.json").read_text())
     assert run["exit_status"] == status
     if status:
-        assert capsys.readouterr().err.splitlines()[-1].startswith("maskcls-audit: fail_on=")
+        assert capsys.readouterr().err.splitlines()[-1].startswith("maskcls-audit: fail_on: ")
 
 
 def test_good_data_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -373,6 +373,14 @@ def test_find_images(photos: Path, source: str, names: list[str]) -> None:
     assert find_images(str(photos / source)) == [photos / name for name in names]
 
 
+def test_a_pattern_in_a_folder_with_brackets(tmp_path: Path) -> None:
+    folder = tmp_path / "photos [1]"
+    folder.mkdir()
+    (folder / "a.jpg").touch()
+    assert find_images(f"{folder}/*.jpg") == [folder / "a.jpg"]
+    assert find_images(f"{tmp_path}/photos*/*.jpg") == [folder / "a.jpg"]
+
+
 def test_find_images_in_the_home_folder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(photos))
     assert find_images("~/*.jpg") == [photos / "b.jpg"]

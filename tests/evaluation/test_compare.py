@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from configuration import small, start_run
 from tables import read_table
 
 from maskcls import cli
 from maskcls.evaluation.compare import Evaluated, compare_pools, mcnemar, pool, summarize, t_test
+from maskcls.training.job import train
 
 
 def write_run(
@@ -72,7 +74,7 @@ def test_runs_on_the_same_files_are_compared(tmp_path: Path, capsys: pytest.Capt
     a, b = write_run(tmp_path / "a", good), write_run(tmp_path / "b=한글", bad, model="b")
     status, content = run_compare(tmp_path, a, b)
     assert status == 0
-    assert (content["split"], content["files"], content["photographs"]) == ("test", 100, 100)
+    assert (content["split"], content["files"], content["photographs"]) == ("test", 100, None)
     assert [row["accuracy"] for row in content["runs"]] == [0.95, 0.7]
     (row,) = content["comparisons"]
     assert row["difference"] == pytest.approx(-0.25)
@@ -201,6 +203,27 @@ def test_a_run_is_not_compared_with_itself(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().err == f"maskcls-compare: runs: {a} is given twice\n"
 
 
+def test_evaluations_of_checkpoints_are_pooled_by_their_trainings(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluations = []
+    for optim, seed in (("sgd", 1), ("sgd", 2), ("adam", 1)):
+        config = small(dataset, f"optim={optim}", f"seed={seed}", "epochs=1", "test=none")
+        train(config, start_run(tmp_path / f"{optim}{seed}", config))
+        evaluations.append(tmp_path / f"evaluation_{optim}{seed}")
+        ckpt = f"ckpt={tmp_path / f'{optim}{seed}'}"
+        assert cli.main("eval", [ckpt, "plots=false", f"hydra.run.dir={evaluations[-1]}"]) == 0
+    status, content = run_compare(tmp_path, *evaluations)
+    assert status == 0
+    assert [row["runs"] for row in content["runs"]] == [["evaluation_sgd1", "evaluation_sgd2"], ["evaluation_adam1"]]
+    low, high = content["runs"][0]["accuracy_interval_95_by_run"]
+    assert low <= content["runs"][0]["accuracy"] <= high
+    shown = capsys.readouterr().out
+    assert "12 files, which of them show one photograph is not known" in shown
+    assert " over photographs, " in shown
+    assert content["photographs"] is None
+
+
 def test_doubtful_pools_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [write_run(tmp_path / name, [1, 0], commit=name) for name in "ab"]
     assert run_compare(tmp_path, *runs)[0] == 0
@@ -218,13 +241,31 @@ def test_the_photographs_are_those_of_whichever_run_knows_them(tmp_path: Path) -
 def test_the_test_over_runs_is_that_of_scipy(first: list[float], second: list[float]) -> None:
     from scipy.stats import ttest_ind
 
-    expected = ttest_ind(first, second, equal_var=len(second) == 1).pvalue
-    assert t_test(np.array(first), np.array(second)) == pytest.approx(expected, abs=1e-9)
+    expected = ttest_ind(first, second, equal_var=len(second) == 1)
+    p, interval = t_test(np.array(first), np.array(second))
+    assert p == pytest.approx(expected.pvalue, abs=1e-9)
+    if len(second) > 1:
+        assert interval == pytest.approx(tuple(expected.confidence_interval(0.95)), abs=1e-9)
+
+
+def test_the_interval_over_runs_is_that_of_statsmodels() -> None:
+    from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+
+    one, other = np.array([0.9, 0.95, 0.91]), np.array([0.99, 0.93])
+    assert t_test(one)[1] == pytest.approx(DescrStatsW(one).tconfint_mean(), abs=1e-9)
+    expected = CompareMeans(DescrStatsW(one), DescrStatsW(other)).tconfint_diff(usevar="unequal")
+    assert t_test(one, other)[1] == pytest.approx(expected, abs=1e-9)
+    # by hand: of one run against three only these know the spread, at 2 degrees of freedom
+    deviation = one.std(ddof=1)
+    reach = 4.302652729911275 * deviation * np.sqrt(1 / 3 + 1)
+    assert t_test(one, other[:1])[1] == pytest.approx((-0.07 - reach, -0.07 + reach), abs=1e-9)
 
 
 def test_runs_that_are_all_alike_leave_no_doubt() -> None:
-    assert t_test(np.array([0.9, 0.9]), np.array([0.9])) == 1
-    assert t_test(np.array([0.9, 0.9]), np.array([0.8, 0.8])) == 0
+    assert t_test(np.array([0.9, 0.9]), np.array([0.9])) == (1, (0, 0))
+    p, (low, high) = t_test(np.array([0.9, 0.9]), np.array([0.8, 0.8]))
+    assert p == 0
+    assert low == high == pytest.approx(0.1)
 
 
 def test_training_that_jumps_is_noise_however_many_files_there_are() -> None:

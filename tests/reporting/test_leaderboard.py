@@ -87,7 +87,7 @@ def test_a_row_speaks_of_the_best_epoch_alone(tmp_path: Path) -> None:
 def test_a_key_that_one_run_sets_is_empty_for_the_others(tmp_path: Path) -> None:
     write_run(tmp_path, "0", 0.9, overrides=["optim.lr=0.1"])
     write_run(tmp_path, "1", 0.8, overrides=["data.root='a=b, c'"])
-    assert [(row["optim.lr"], row["data.root"]) for row in rows(tmp_path)] == [("0.1", ""), ("", "'a=b, c'")]
+    assert [(row["optim.lr"], row["data.root"]) for row in rows(tmp_path)] == [("0.1", ""), ("", "a=b, c")]
 
 
 @pytest.mark.parametrize(("recorded", "shown"), [({"seed": 7}, "7"), ({}, "5")])

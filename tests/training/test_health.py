@@ -16,7 +16,9 @@ from maskcls.training import health
 from maskcls.training.health import Collapse, chance_loss, find_collapse, more_careful
 
 # all of one class
-COLLAPSED = torch.tensor([[1.0, 0.0]] * 4)
+COLLAPSED = torch.tensor([[1.0, 0.0], [1.0, 0.1]] * 2)
+# and one answer to all
+DEAD = torch.tensor([[1.0, 0.0]] * 4)
 
 
 def test_the_loss_of_guessing_is_the_entropy_of_the_labels() -> None:
@@ -33,6 +35,9 @@ def test_the_loss_of_guessing_is_the_entropy_of_the_labels() -> None:
         (100, 0.69, COLLAPSED, Collapse(3, 0, 0.69, 0.7)),
         (100, 50.0, COLLAPSED.flip(1), Collapse(3, 1, 50.0, 0.7)),
         (99, 0.69, COLLAPSED, None),  # too early
+        (2, 0.69, DEAD, Collapse(3, 0, 0.69, 0.7)),  # however early
+        (2, 0.69, DEAD[:1], None),  # of one image it says nothing
+        (2, 0.6, DEAD, None),
         (100, 0.6, COLLAPSED, None),  # it learns
         (100, 0.69, torch.eye(2), None),  # it tells images apart
     ],
