@@ -11,6 +11,7 @@ from maskcls.audit.candidates import DescriptorIndex
 from maskcls.audit.features import FeatureStore, mirrored
 from maskcls.audit.files import FileFacts, one_thread_each
 from maskcls.audit.geometry import Match, match
+from maskcls.cores import in_threads, usable_cores
 
 # descriptors that two images must have in common to be compared
 MIN_VOTES = 3
@@ -119,10 +120,10 @@ def _candidates(images: Sequence[int], store: FeatureStore) -> np.ndarray:
     if not (owners >= 0).any():
         return np.empty((0, 3), dtype=np.int32)
     index = DescriptorIndex(store.descriptors, owners)
-    found = []
-    for start in tqdm(
-        range(0, len(images), IMAGES_AT_A_TIME), desc="look up", unit=" parts", leave=False, disable=None
-    ):
+
+    def ask(start: int) -> np.ndarray:
+        """The pairs of some images: int32 [pairs, 4], with their votes."""
+        found = []
         part = images[start : start + IMAGES_AT_A_TIME]
         rows = slice(store.starts[part[0]], store.starts[part[-1] + 1])
         asking = owners[rows] >= 0
@@ -133,7 +134,12 @@ def _candidates(images: Sequence[int], store: FeatureStore) -> np.ndarray:
             kept[kept] = _most(asker[kept], votes[kept], MAX_CANDIDATES)
             pair = np.stack([np.minimum(asker, other), np.maximum(asker, other), np.full_like(asker, mirror), votes])
             found.append(pair.T[kept].astype(np.int32))
-    pairs = np.concatenate(found)
+        return np.concatenate(found)
+
+    starts = range(0, len(images), IMAGES_AT_A_TIME)
+    with in_threads(ask, starts, usable_cores()) as asked:
+        bar = tqdm(asked, total=len(starts), desc="look up", unit=" parts", leave=False, disable=None)
+        pairs = np.concatenate(list(bar))
     pairs = pairs[np.lexsort((pairs[:, 2], pairs[:, 1], pairs[:, 0], -pairs[:, 3]))]
     # both of a pair may have asked: the first of its rows, the one with more votes, stays
     _, first = np.unique(pairs[:, :3], axis=0, return_index=True)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from maskcls.audit.features import Features, FeatureStore, extract, grey_thumbnail
@@ -118,13 +119,18 @@ def inspect_files(root: Path, paths: Sequence[str], store: FeatureStore, threads
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Let OpenCV's functions be of one thread: those that call them are several."""
-    before = cv2.getNumThreads()
+    """Let OpenCV's and torch's functions be of one thread: those that call them are several.
+
+    Threads that share small pieces of work wait for each other, and the longer where another program wants the cores.
+    """
+    before = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     try:
         yield
     finally:
-        cv2.setNumThreads(before)
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
 
 
 Measured = tuple[np.ndarray, Features, np.ndarray, np.ndarray]
