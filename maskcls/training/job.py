@@ -239,8 +239,8 @@ def handle_collapse(collapse: Collapse, config: TrainConfig, run: Run, data: Dat
     is_new, told[f"try {retries + 1}"] = f"try {retries + 1}" not in told, collapse._asdict()
     seen = (
         f"epoch {collapse.epoch}: the training has collapsed: every validation image is taken for "
-        f"{data.index.classes[collapse.label]}, and the training loss, {collapse.train_loss:.4f}, is that of guessing, "
-        f"{collapse.chance_loss:.4f}, at a learning rate of {config.optim.lr:g}"
+        f"{data.index.classes[collapse.label]}, and the training loss, {collapse.train_loss:.4g}, is no better than "
+        f"that of guessing, {collapse.chance_loss:.4f}, at a learning rate of {config.optim.lr:g}"
     )
     helps = f"a lower optim.lr, such as {config.optim.lr / DIVISOR:g}, schedule.warmup_epochs=1 or another seed helps"
     if config.health.on_collapse == "warn":
