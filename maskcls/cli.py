@@ -204,7 +204,7 @@ def _resume(line: CommandLine, directory: Path) -> int:
             asked = [o for o in line.overrides if not o.startswith(("resume=", "epochs="))]
             if asked:
                 raise UserError(f"{asked[0]}: {directory} has finished, and is left as it is; epochs=N goes on to more")
-            done = read_run(directory)["final"]["epoch"]
+            done = read_run(directory).get("final", {}).get("epoch", config.epochs)
             print(printable(f"{directory}: has finished, after {done} epochs; epochs=N goes on to more"))
             return 0
     _require_space(directory)
