@@ -242,7 +242,7 @@ def _compose(command: str, line: CommandLine, overrides: list[str]) -> DictConfi
         raise UserError(f"--config-dir {line.config_dir}: no such folder")
     try:
         return hydra.compose(command, overrides=[*added, *overrides], return_hydra_config=True)
-    except COMPOSITION_ERRORS as error:
+    except Exception as error:  # of Hydra's own in many kinds: TypeError for optim=[1]
         raise _explain(command, line, added, overrides, error) from None
 
 
@@ -261,7 +261,7 @@ def _explain(command: str, line: CommandLine, added: list[str], overrides: list[
             return UserError(f"{choice.input_line}: expected one of {', '.join(options)}{nearest(value, options)}")
     try:
         base = hydra.compose(command, overrides=[*added, *(str(choice.input_line) for choice in choices)])
-    except COMPOSITION_ERRORS:
+    except Exception:
         return UserError(one_line(error))
     known = list(_keys(base))
     for override in values:

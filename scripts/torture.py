@@ -396,6 +396,7 @@ def damage(options: argparse.Namespace, processes: Processes) -> Outcome:
         return Outcome(0, [str(ended)], "")
     checkpoints = folder / "run" / "checkpoints"
     intact = (checkpoints / "last.pt").read_bytes()
+    logging.disable(logging.CRITICAL)  # each damaged file would be told of
     generator = random.Random(options.seed)
     failures = []
     count = max(10, round(500 * options.scale))
@@ -418,6 +419,7 @@ def damage(options: argparse.Namespace, processes: Processes) -> Outcome:
         found = latest(checkpoints)
         if found is None or found[1].name != "previous.pt":
             failures.append(f"{what}: the checkpoint before is not used")
+    logging.disable(logging.NOTSET)
     ended = processes.run("train", f"resume={folder / 'run'}", "epochs=4")
     if ended.status or "going on from" not in ended.output:
         failures.append(f"resumed from the checkpoint before: {ended}")
@@ -719,7 +721,6 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
     parser.add_argument("--out", type=Path, help="JSON file of everything, written after each campaign")
     options = parser.parse_args()
-    logging.disable(logging.CRITICAL)  # what is called in this process would tell of each damaged file
     if unknown := set(options.campaigns) - set(CAMPAIGNS):
         parser.error(f"no campaign {', '.join(sorted(unknown))}; there are {', '.join(CAMPAIGNS)}")
     report = {}

@@ -150,6 +150,7 @@ EXPERIMENTS = "demo, fast, study/mycnn_adam, study/resnet18_adam, study/resnet18
         # options
         ("model=resnet81", "model=resnet81: expected one of mycnn, resnet18, vgg16; did you mean 'resnet18'?"),
         ("model=18", "model=18: expected one of mycnn, resnet18, vgg16"),
+        ("optim=[1]", "optim=[1]: expected one of adam, adamw, sgd"),
         ("data=bse", "data=bse: expected one of facemask12k, folder, synthetic"),
         ("data=base", "data.name=null: expected one of folder, facemask12k, synthetic"),
         ("experiment=demoo", f"experiment=demoo: expected one of {EXPERIMENTS}; did you mean 'demo'?"),
