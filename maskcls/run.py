@@ -23,8 +23,8 @@ from maskcls.errors import MachineError, UserError
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-# what the system says where the machine fails: the disk, or the user's share of it, is full; a device is broken
-# or there is no memory or no descriptor left
+# what the system says where the machine fails: the disk, or the user's share of it, is full; a device is broken;
+# there is no memory, or no descriptor, left
 MACHINE_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
     *(errno.ENOMEM, errno.EMFILE, errno.ENFILE),

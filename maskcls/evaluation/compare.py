@@ -272,9 +272,8 @@ def t_test(values: np.ndarray, others: np.ndarray | None = None) -> tuple[float,
         values, others: accuracies of runs, two or more on one side at least.
 
     Returns:
-        The two-sided probability of means at least as far apart, were those of more runs equal, and the 95 %
-        interval of
-        how far they are.
+        The two-sided probability of means at least as far apart, were those of more runs equal, and the 95 % interval
+        of how far they are.
     """
     from scipy.stats import t
 

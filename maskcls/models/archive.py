@@ -70,6 +70,7 @@ def read_archive(path: Path) -> Any:
 
     Raises:
         ArchiveError: where it is anything else, or damaged.
+        OSError, MemoryError: where it is the machine that fails.
     """
     try:
         _check_seal(path)

@@ -142,11 +142,17 @@ def test_more_epochs_go_on_where_a_finished_training_ended(dataset: Path, tmp_pa
     assert "plots=true: " in capsys.readouterr().err
 
 
-def test_other_data_is_refused(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def break_off(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Path:
+    """Interrupt a training, ``run``, on a copy of the data set, ``data``, whose folder is returned."""
     root = shutil.copytree(dataset, tmp_path / "data")
     with monkeypatch.context() as patch:
         signal_at(5, signal.SIGTERM, patch)
-        train(root, tmp_path / "run")
+        assert train(root, tmp_path / "run", *overrides) == 143
+    return root
+
+
+def test_other_data_is_refused(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    root = break_off(dataset, tmp_path, monkeypatch)
     next((root / "Train" / "WithMask").iterdir()).unlink()
     capsys.readouterr()
     assert cli.main("train", [f"resume={tmp_path / 'run'}"]) == 2
@@ -159,10 +165,7 @@ def test_other_data_is_refused(dataset: Path, tmp_path: Path, monkeypatch: pytes
 def test_files_that_are_left_out_are_the_same_ones(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    root = shutil.copytree(dataset, tmp_path / "data")
-    with monkeypatch.context() as patch:
-        signal_at(5, signal.SIGTERM, patch)
-        train(root, tmp_path / "run", "data.on_bad_image=skip")
+    root = break_off(dataset, tmp_path, monkeypatch, "data.on_bad_image=skip")
     changed = next((root / "Train" / "WithMask").iterdir())
     size = changed.stat().st_size
     changed.write_bytes(bytes(size))
@@ -174,10 +177,7 @@ def test_files_that_are_left_out_are_the_same_ones(
 def test_files_that_have_changed_are_counted(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    root = shutil.copytree(dataset, tmp_path / "data")
-    with monkeypatch.context() as patch:
-        signal_at(5, signal.SIGTERM, patch)
-        train(root, tmp_path / "run")
+    root = break_off(dataset, tmp_path, monkeypatch)
     (root / "Train" / "WithMask" / "0.png").touch()
     capsys.readouterr()
     assert cli.main("train", [f"resume={tmp_path / 'run'}"]) == 0
