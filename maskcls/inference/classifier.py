@@ -14,9 +14,6 @@ from maskcls.models.memory import Demand, inference_demand
 from maskcls.models.precision import choose_device, choose_precision
 from maskcls.run import find_checkpoint
 
-# of what a checkpoint asks for, which may be a stranger's
-MAX_BATCH_SIZE = 1024
-
 
 class Classifier:
     """A checkpoint ready to classify images, prepared the way that its evaluation prepares them.
@@ -28,7 +25,7 @@ class Classifier:
 
     Attributes:
         classes: names, in the order of the probabilities.
-        batch_size: images at a time in the evaluation that came with the training, `MAX_BATCH_SIZE` at most.
+        batch_size: images at a time in the evaluation that came with the training, a thousand or so at most.
 
     Raises:
         UserError: where the checkpoint is missing or damaged, or the device is not there.
@@ -45,7 +42,7 @@ class Classifier:
         positive = content["positive_class"]
         self.positive = None if positive is None else self.classes.index(positive)
         self.input_size: int = content["input_size"]
-        self.batch_size = min(training_data(content, path).eval_batch_size, MAX_BATCH_SIZE)
+        self.batch_size = training_data(content, path).eval_batch_size
         self._model_config = content["config"]["model"]
 
     def demand(self) -> Demand:

@@ -53,6 +53,8 @@ TRAINING_CONTENTS: dict[str, type | tuple[type, ...]] = {
 MAX_INPUT_SIZE = 4096
 MAX_CLASSES = 10_000
 MAX_EPOCHS = 10**6
+# images at a time that a checkpoint, which may be a stranger's, can ask for
+MAX_BATCH_SIZE = 1024
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any], previous: Path | None = None) -> None:
@@ -143,15 +145,16 @@ def _are_numbers(values: Any, count: int) -> bool:
 
 
 def training_data(content: Mapping[str, Any], path: Path) -> AnyDataConfig:
-    """The data configuration that a checkpoint was trained with.
+    """The data configuration that a checkpoint was trained with, evaluating no more than `MAX_BATCH_SIZE` at a time.
 
     Raises:
         UserError: where it makes no sense.
     """
     try:
-        return parse_stored_data(content["config"].get("data"))
+        config = parse_stored_data(content["config"].get("data"))
     except UserError as error:
         raise UserError(f"ckpt={path}: its configuration is none of this maskcls: {error}") from None
+    return dataclasses.replace(config, eval_batch_size=min(config.eval_batch_size, MAX_BATCH_SIZE))
 
 
 def restore_model(content: Mapping[str, Any], path: Path, device: torch.device) -> tuple[nn.Module, Normalize]:

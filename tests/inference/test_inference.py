@@ -15,6 +15,7 @@ from maskcls.data.faces import Face
 from maskcls.errors import UserError
 from maskcls.inference.classifier import Classifier
 from maskcls.inference.job import predict
+from maskcls.models.checkpoint import MAX_BATCH_SIZE, save_checkpoint, training_data
 from maskcls.training.job import train
 
 
@@ -114,3 +115,12 @@ def test_faces_are_cut_out_before_a_prediction(
         seen = image[3:17, 2:16] if image.shape[0] % 2 else image
         expected = classifier.probabilities([np.ascontiguousarray(seen)])[0]
         assert float(row["probability_WithMask"]) == pytest.approx(expected[0], abs=1e-6)
+
+
+def test_a_checkpoint_cannot_ask_for_all_files_at_once(trained: Path) -> None:
+    path = trained / "checkpoints" / "best.pt"
+    content = torch.load(path, weights_only=True)
+    content["config"]["data"]["eval_batch_size"] = 2**40
+    save_checkpoint(path, content)
+    assert Classifier(path).batch_size == MAX_BATCH_SIZE
+    assert training_data(content, path).eval_batch_size == MAX_BATCH_SIZE  # which evaluation takes, too
