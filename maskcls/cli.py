@@ -39,19 +39,10 @@ from maskcls.command_line import (
 from maskcls.config import AuditConfig, CompareConfig, EvalConfig, PredictConfig, TrainConfig, parse
 from maskcls.data.index import find_images
 from maskcls.data.sources import require_dataset
-from maskcls.errors import MachineError, MaskclsError, UserError, is_out_of_memory
+from maskcls.errors import MACHINE_ERRORS, MachineError, MaskclsError, UserError, is_out_of_memory
 from maskcls.interrupts import Interrupted, leave, listening
 from maskcls.resuming import SWEEP_FILE, directory_to_resume, is_done, resumed_config, sweep_overrides
-from maskcls.run import (
-    LOCK_FILE,
-    MACHINE_ERRORS,
-    Run,
-    claim_directory,
-    find_checkpoint,
-    is_held,
-    read_run,
-    require_runs,
-)
+from maskcls.run import LOCK_FILE, Run, claim_directory, find_checkpoint, is_held, read_run, require_runs
 
 log = logging.getLogger(__name__)
 
@@ -272,23 +263,23 @@ def _enter_hydra(command: str, line: CommandLine) -> int:
 
 
 def _train_job(config: DictConfig) -> float | None:
-    return _job("train", config, "maskcls.training.job", "train")
+    return _job("train", config, "maskcls.commands.train", "train")
 
 
 def _eval_job(config: DictConfig) -> float | None:
-    return _job("eval", config, "maskcls.evaluation.job", "evaluate")
+    return _job("eval", config, "maskcls.commands.evaluate", "evaluate")
 
 
 def _predict_job(config: DictConfig) -> float | None:
-    return _job("predict", config, "maskcls.inference.job", "predict")
+    return _job("predict", config, "maskcls.commands.predict", "predict")
 
 
 def _audit_job(config: DictConfig) -> float | None:
-    return _job("audit", config, "maskcls.audit.job", "audit")
+    return _job("audit", config, "maskcls.commands.audit", "audit")
 
 
 def _compare_job(config: DictConfig) -> float | None:
-    return _job("compare", config, "maskcls.evaluation.compare", "compare")
+    return _job("compare", config, "maskcls.commands.compare", "compare")
 
 
 # the functions that Hydra calls, at module level so that a launcher plugin can send them to another process

@@ -170,7 +170,7 @@ class DataConfig:
     split_seed: WholeNumber
     split: Literal["as_shipped", "grouped"]
     groups: Path | None
-    sampling: Literal["auto", "files", "photographs"]
+    sampling: Literal["auto", "files", "groups"]
     cache_dir: Path
     cache_gb: NonNegative | None
     workers: Count | None

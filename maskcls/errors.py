@@ -1,5 +1,14 @@
 """The failures that maskcls explains in one line, each with the exit status it ends in."""
 
+import errno
+
+# what the system says where the machine fails: the disk, or the user's share of it, is full; a device is broken;
+# there is no memory, or no descriptor, left
+MACHINE_ERRORS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+)
+
 # how libraries say it that raise no error of its own kind: torch on the CPU, oneDNN, OpenCV
 _OUT_OF_MEMORY = (
     "can't allocate memory",

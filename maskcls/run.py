@@ -1,7 +1,6 @@
 """The run directory: claiming it, writing it, reading it back."""
 
 import csv
-import errno
 import json
 import os
 import platform
@@ -18,17 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from maskcls import __version__
 from maskcls.config import SCHEMAS, as_dictionary
-from maskcls.errors import MachineError, UserError
+from maskcls.errors import MACHINE_ERRORS, MachineError, UserError
+from maskcls.files import remove_unfinished, replaced_atomically, write_json
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
-
-# what the system says where the machine fails: the disk, or the user's share of it, is full; a device is broken;
-# there is no memory, or no descriptor, left
-MACHINE_ERRORS = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
-    *(errno.ENOMEM, errno.EMFILE, errno.ENFILE),
-)
 
 # of a run directory; who holds it is at the run
 LOCK_FILE = "run.lock"
@@ -81,64 +74,6 @@ def is_held(directory: Path) -> bool:
     except UserError:
         return True
     return False
-
-
-@contextmanager
-def replaced_atomically(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write; move it to ``path`` when the block ends well, remove it when it does not.
-
-    A reader of ``path`` sees the old file or the new one, never a part of either, also after a loss of power.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Make what was written into a file last, also after a loss of power."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def sync_all() -> None:
-    """Make last what was written into many files: a folder that appears whole is to be whole."""
-    if hasattr(os, "sync"):  # Windows has none
-        os.sync()
-
-
-def remove_unfinished(folder: Path, name: str = "*") -> None:
-    """Remove what processes that were killed had begun to write in a folder; nobody else may be writing there."""
-    for path in folder.glob(f".{name}.*.tmp"):
-        path.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a renaming in a folder last."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows opens no folders
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno in MACHINE_ERRORS:
-            raise
-        # else a file system that cannot
-    finally:
-        os.close(descriptor)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write ``content`` to ``path``, atomically."""
-    with replaced_atomically(path) as temporary:
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        # bytes of a file's name that are not UTF-8 become JSON's own escapes
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_run(directory: Path) -> dict[str, Any]:

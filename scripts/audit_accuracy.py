@@ -18,8 +18,8 @@ from pathlib import Path
 import yaml
 
 from maskcls.data.decode import decode_image
+from maskcls.data.groups import published_groups
 from maskcls.data.index import Index, index_folder
-from maskcls.data.photographs import published_groups
 from maskcls.reporting.plots import sample_grid
 
 # pairs on a sheet

@@ -76,17 +76,17 @@ def audit(folder: Path, count: int) -> Row:
     if measured.pop("status") != 0:
         sys.exit((folder / "stderr").read_text())
     seconds = json.loads((run / "run.json").read_text())["seconds"]
-    photographs = json.loads((run / "audit.json").read_text())["photographs"]
-    return {"images": count, **measured, "phases": seconds, "photographs": photographs}
+    photographs = json.loads((run / "audit.json").read_text())["groups"]
+    return {"images": count, **measured, "phases": seconds, "groups": photographs}
 
 
 def markdown(report: Row) -> str:
     """The table, a row for each number of images."""
-    head = ("images", "seconds", *PHASES, "milliseconds an image", "peak memory, MB", "photographs", "links")
+    head = ("images", "seconds", *PHASES, "milliseconds an image", "peak memory, MB", "groups", "links")
     lines: list[Sequence[str]] = [head, ["---"] * len(head)]
     for row in report["audits"]:
         each = 1000 * row["seconds"] / row["images"]
-        found = row["photographs"]
+        found = row["groups"]
         lines.append(
             [
                 f"{row['images']:,}",

@@ -84,7 +84,9 @@ class Processes:
 
     def __init__(self, folder: Path) -> None:
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["maskcls.training.job", "maskcls.evaluation.job", "maskcls.inference.job"])
+        self.context.set_forkserver_preload(
+            ["maskcls.commands.train", "maskcls.commands.evaluate", "maskcls.commands.predict"]
+        )
         self.folder = folder
         self.count = 0
 
@@ -546,7 +548,7 @@ VALUES = {
     "data.cache_gb": ["null", "0", "1", "-1"],
     "data.workers": ["null", "1", "2", "0"],
     "data.resident": ["auto", "true", "false", "maybe"],
-    "data.sampling": ["auto", "files", "photographs", "x"],
+    "data.sampling": ["auto", "files", "groups", "x"],
     "data.split": ["as_shipped", "grouped", "x"],
     "data.on_bad_image": ["error", "skip", "x"],
     "health.on_collapse": ["warn", "fail", "retry", "x"],

@@ -44,11 +44,11 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 
 JOBS = {
-    "maskcls.training.job": "train",
-    "maskcls.evaluation.job": "evaluate",
-    "maskcls.inference.job": "predict",
-    "maskcls.audit.job": "audit",
-    "maskcls.evaluation.compare": "compare",
+    "maskcls.commands.train": "train",
+    "maskcls.commands.evaluate": "evaluate",
+    "maskcls.commands.predict": "predict",
+    "maskcls.commands.audit": "audit",
+    "maskcls.commands.compare": "compare",
 }
 
 

@@ -39,7 +39,7 @@ SCHEDULE = {
 COMMON_DATA = {
     "root": "/data/faces", "positive_class": "Mask", "batch_size": 16, "eval_batch_size": 64, "input_size": 64,
     "normalization": "dataset", "val_fraction": 0.2, "test_fraction": 0.3, "split_seed": 4,
-    "split": "grouped", "groups": "/data/groups.csv", "sampling": "photographs",
+    "split": "grouped", "groups": "/data/groups.csv", "sampling": "groups",
     "cache_dir": "/cache", "cache_gb": 1.5, "workers": 2, "resident": True,
     "on_bad_image": "skip",
 }  # fmt: skip
@@ -433,7 +433,7 @@ NAMES: dict[str, tuple[str | bool, ...]] = {
     "DataConfig.normalization": ("study", "dataset", "imagenet"),
     "DataConfig.resident": ("auto", True, False),
     "DataConfig.split": ("as_shipped", "grouped"),
-    "DataConfig.sampling": ("auto", "files", "photographs"),
+    "DataConfig.sampling": ("auto", "files", "groups"),
     "EvalConfig.split": ("train", "val", "test", "all"),
     "FacesConfig.mode": ("none", "auto", "yunet"),
     "CompareConfig.split": ("train", "val", "test", "test_last", "all"),

@@ -17,7 +17,8 @@ from filelock import FileLock
 import maskcls
 from maskcls.config import TrainConfig, parse
 from maskcls.errors import MachineError, UserError
-from maskcls.run import Run, claim_directory, find_checkpoint, is_held, read_run, replaced_atomically, write_json
+from maskcls.files import replaced_atomically, write_json
+from maskcls.run import Run, claim_directory, find_checkpoint, is_held, read_run
 
 ROW = {"epoch": 1, "val_accuracy": 0.5}
 

@@ -13,10 +13,10 @@ import torch
 from configuration import small, start_run
 
 from maskcls import cli
+from maskcls.commands.train import train
 from maskcls.models.checkpoint import load_checkpoint
 from maskcls.run import read_run
 from maskcls.training.checkpoints import Checkpoints
-from maskcls.training.job import train
 
 SETTINGS = ("model=mycnn", "data=folder", "data.input_size=16", "data.batch_size=8", "epochs=2", "device=cpu")
 

@@ -13,8 +13,8 @@ from maskcls.audit.duplicates import EDITED, EVIDENCE, Link
 from maskcls.audit.files import FileFacts
 from maskcls.audit.findings import Labelled, conflicts
 from maskcls.data.decode import UnreadableImageError, decode_image
+from maskcls.files import replaced_atomically
 from maskcls.reporting.plots import class_distribution, sample_grid, side_lengths
-from maskcls.run import replaced_atomically
 
 # pixels of a picture's longer side on the page
 SHOWN_SIDE = 112

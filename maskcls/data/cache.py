@@ -17,8 +17,8 @@ from maskcls.cores import in_threads, usable_cores
 from maskcls.data.decode import Box, UnreadableFilesError, UnreadableImageError, decode_image, read_image
 from maskcls.data.index import file_state
 from maskcls.data.streaming import StreamedImages
-from maskcls.errors import MachineError, UserError
-from maskcls.run import MACHINE_ERRORS, remove_unfinished, replaced_atomically
+from maskcls.errors import MACHINE_ERRORS, MachineError, UserError
+from maskcls.files import remove_unfinished, replaced_atomically
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from maskcls.errors import UserError
-from maskcls.run import MACHINE_ERRORS
+from maskcls.errors import MACHINE_ERRORS, UserError
 
 # of a file: no picture of as many pixels as are allowed has more
 MAX_BYTES = 2**30

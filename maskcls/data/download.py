@@ -13,8 +13,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from maskcls.cores import in_threads
-from maskcls.errors import UserError
-from maskcls.run import MACHINE_ERRORS, sync_all
+from maskcls.errors import MACHINE_ERRORS, UserError
+from maskcls.files import sync_all
 
 HANDLE = "ashishjangra27/face-mask-12k-images-dataset"
 MAX_WORKERS = 8

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from maskcls.cores import in_threads
 from maskcls.data.decode import Box, UnreadableImageError, decode_image
 from maskcls.errors import UserError
-from maskcls.run import replaced_atomically
+from maskcls.files import replaced_atomically
 
 log = logging.getLogger(__name__)
 

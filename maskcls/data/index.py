@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskcls.config import nearest
-from maskcls.errors import UserError
-from maskcls.run import MACHINE_ERRORS
+from maskcls.errors import MACHINE_ERRORS, UserError
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 from maskcls.config import AnyDataConfig, FaceMask12KConfig, SyntheticConfig
+from maskcls.data.groups import Groups, Membership, published_groups, read_groups, split_by_group
 from maskcls.data.index import Index, cut_missing_splits, index_folder
-from maskcls.data.photographs import Photograph, Photographs, published_groups, read_groups, split_by_photograph
-from maskcls.errors import UserError
-from maskcls.run import MACHINE_ERRORS, sync_all
+from maskcls.errors import MACHINE_ERRORS, UserError
+from maskcls.files import sync_all
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def require_dataset(config: AnyDataConfig) -> None:
     raise UserError(f"data.root={config.root}: no such folder; {ways}")
 
 
-def open_dataset(config: AnyDataConfig) -> tuple[Index, Photographs | None]:
+def open_dataset(config: AnyDataConfig) -> tuple[Index, Groups | None]:
     """Fetch or draw the data set where it has to be, and list it with the splits that training needs.
 
     Returns:
@@ -51,14 +51,14 @@ def open_dataset(config: AnyDataConfig) -> tuple[Index, Photographs | None]:
 
         download_facemask12k(root)
     found = index_folder(root)
-    photographs = known_photographs(config, found)
+    photographs = known_groups(config, found)
     if config.split == "grouped":
         if photographs is None:
             raise UserError(
                 "data.split=grouped needs data.groups=FILE, which says what files show one photograph: "
                 f"maskcls-audit data.root={root} writes one"
             )
-        return split_by_photograph(
+        return split_by_group(
             found, photographs, config.val_fraction, config.test_fraction, config.split_seed
         ), photographs
     index = cut_missing_splits(found, config.val_fraction, config.test_fraction, config.split_seed)
@@ -71,7 +71,7 @@ def open_dataset(config: AnyDataConfig) -> tuple[Index, Photographs | None]:
     return index, photographs
 
 
-def known_photographs(config: AnyDataConfig, index: Index) -> Photographs | None:
+def known_groups(config: AnyDataConfig, index: Index) -> Groups | None:
     """The photograph of each file: from ``data.groups``, or from the map of facemask12k; None where none is known.
 
     Raises:
@@ -80,7 +80,7 @@ def known_photographs(config: AnyDataConfig, index: Index) -> Photographs | None
     if config.groups is not None:
         return read_groups(config.groups, index)
     if isinstance(config, SyntheticConfig):  # each face is drawn apart
-        return {path: Photograph(path, is_original=True) for path in index.all_images().paths}
+        return {path: Membership(path, is_original=True) for path in index.all_images().paths}
     if isinstance(config, FaceMask12KConfig):
         return published_groups(index)
     return None

@@ -1,8 +1,7 @@
-"""The comparison command: paired tests of runs that were evaluated on the same files."""
+"""Paired tests of runs that were evaluated on the same files."""
 
 import csv
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from maskcls.config import CompareConfig
 from maskcls.errors import UserError
-from maskcls.evaluation.metrics import accuracy_interval_by_photograph, bootstrapped_interval, proportion_interval
-from maskcls.run import Run, read_run, write_json
+from maskcls.evaluation.metrics import accuracy_interval_by_group, bootstrapped_interval, proportion_interval
+from maskcls.run import read_run
 
 log = logging.getLogger(__name__)
 
@@ -43,47 +41,7 @@ class Evaluated:
     photographs: Mapping[str, str]
 
 
-def compare(config: CompareConfig, run: Run) -> None:
-    """Compare runs; writes ``comparison.json``.
-
-    Raises:
-        UserError: where a directory is no run or given twice, or the runs were evaluated on different files.
-    """
-    twice = [path for path, count in Counter(path.resolve() for path in config.runs).items() if count > 1]
-    if twice:
-        raise UserError(f"runs: {twice[0]} is given twice")
-    split = config.split or _common_split(config.runs)
-    evaluated = [read_evaluated(directory, split) for directory in config.runs]
-    paths = same_files(evaluated)
-    photographs = photographs_of(evaluated, paths)
-    pools = pool(evaluated)
-    first = pools[0]
-    content: dict[str, Any] = {
-        "split": split,
-        "files": len(paths),
-        "photographs": len(set(photographs)) if any(one.photographs for one in evaluated) else None,
-        "runs": [summarize(members, paths, photographs, config.seed) for members in pools],
-        "comparisons": [compare_pools(first, other, paths, photographs, config.seed) for other in pools[1:]],
-    }
-    write_json(run.directory / "comparison.json", content)
-    known = content["photographs"]
-    shown = "which of them show one photograph is not known" if known is None else f"of {known} photographs"
-    log.info("%s: %d files, %s", split, content["files"], shown)
-    for row in content["runs"]:
-        log.info("%s", _run_line(row))
-    for row in content["comparisons"]:
-        log.info("%s", _comparison_line(row))
-    for members in pools:
-        for doubt in doubts(members):
-            log.warning("%s", doubt)
-    if any(len(members) == 1 for members in pools):
-        log.info("a single run stands for itself alone: another seed may do better or worse")
-    if len(pools) == 1:
-        log.info("these runs differ in nothing but their seed: they are pooled, and there is nothing to compare")
-    log.info("everything is in %s", run.directory)
-
-
-def _common_split(directories: Sequence[Path]) -> str:
+def common_split(directories: Sequence[Path]) -> str:
     """The evaluation that all runs have.
 
     Raises:
@@ -121,7 +79,7 @@ def read_evaluated(directory: Path, split: str) -> Evaluated:
         record = read_run(directory)
         files = {row["path"]: (row["label"], row.get("side") or "") for row in rows}
         correct = {row["path"]: row["label"] == row["prediction"] for row in rows}
-        photographs = {row["path"]: row["photograph"] for row in rows if row.get("photograph")}
+        photographs = {row["path"]: row["group"] for row in rows if row.get("group")}
     except (OSError, UnicodeDecodeError, csv.Error, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"runs: {directory}: its evaluation cannot be read: {error}") from None
     training = record.get("training")  # of a checkpoint that maskcls-eval measured
@@ -164,7 +122,7 @@ def same_files(evaluated: Sequence[Evaluated]) -> list[str]:
     return sorted(first.correct)
 
 
-def photographs_of(evaluated: Sequence[Evaluated], paths: Sequence[str]) -> np.ndarray:
+def groups_of(evaluated: Sequence[Evaluated], paths: Sequence[str]) -> np.ndarray:
     """Names [files], equal for files that show one photograph: from the first run that knows; else each its own."""
     known: Mapping[str, str] = next((one.photographs for one in evaluated if one.photographs), {})
     return np.array([known.get(path, path) for path in paths], dtype=object)
@@ -208,7 +166,7 @@ def summarize(members: Sequence[Evaluated], paths: Sequence[str], photographs: n
         "accuracy": float(accuracies.mean()),
         "accuracies": accuracies.tolist(),
         "std": float(accuracies.std(ddof=1)) if len(members) > 1 else None,
-        "accuracy_interval_95_by_photograph": accuracy_interval_by_photograph(correct.mean(axis=0), photographs, seed),
+        "accuracy_interval_95_by_group": accuracy_interval_by_group(correct.mean(axis=0), photographs, seed),
     }
     if len(members) > 1:
         summary["accuracy_interval_95_by_run"] = t_test(accuracies)[1]
@@ -293,29 +251,3 @@ def t_test(values: np.ndarray, others: np.ndarray | None = None) -> tuple[float,
         return float(difference == 0), (difference, difference)
     reach = float(t.ppf(0.975, degrees)) * error
     return 2 * float(t.sf(abs(difference) / error, degrees)), (difference - reach, difference + reach)
-
-
-def _run_line(row: Mapping[str, Any]) -> str:
-    interval = f"95 % interval {_points(row['accuracy_interval_95_by_photograph'])}"
-    if row["std"] is not None:
-        by_run = _points(row["accuracy_interval_95_by_run"])
-        interval += f" over photographs, {by_run} over {len(row['runs'])} runs, whose std is {100 * row['std']:.2f}"
-    return f"{', '.join(row['runs'])}: {100 * row['accuracy']:.2f} % ({interval})"
-
-
-def _comparison_line(row: Mapping[str, Any]) -> str:
-    interval = f"95 % interval {_points(row['difference_interval_95'], '+')}"
-    if "mcnemar_p" in row:
-        test = f"; McNemar p = {row['mcnemar_p']:.3g}"
-    else:
-        by_run = _points(row["difference_interval_95_by_run"], "+")
-        test = f" over photographs, {by_run} over runs; t-test p = {row['t_test_p']:.3g}"
-    verdict = "beyond noise" if row["beyond_noise"] else "within noise"
-    return (
-        f"{', '.join(row['second'])} against {', '.join(row['first'])}: {100 * row['difference']:+.2f} points "
-        f"({interval}{test}): {verdict}"
-    )
-
-
-def _points(interval: tuple[float, float], sign: str = "") -> str:
-    return " to ".join(f"{100 * end:{sign}.2f}" for end in interval)

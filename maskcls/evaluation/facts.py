@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from maskcls.data.groups import Groups
 from maskcls.data.index import Split
-from maskcls.data.photographs import Photographs
 
 
 def file_facts(
-    root: Path, files: Split, photographs: Photographs | None, trained_on: Collection[str] | None
+    root: Path, files: Split, photographs: Groups | None, trained_on: Collection[str] | None
 ) -> dict[str, np.ndarray]:
     """Columns of ``predictions.csv``, an entry for each file.
 
@@ -26,7 +26,7 @@ def file_facts(
     if photographs is None:
         return facts
     known = [photographs[path] for path in files.paths]
-    facts["photograph"] = np.array([photograph.group for photograph in known], dtype=object)
+    facts["group"] = np.array([photograph.group for photograph in known], dtype=object)
     if all(photograph.is_original is not None for photograph in known):
         facts["original"] = np.array([photograph.is_original for photograph in known], dtype=np.int64)
     if trained_on is not None:

@@ -46,7 +46,7 @@ def bootstrapped_interval(values: np.ndarray, photographs: np.ndarray, seed: int
     return float(low), float(high)
 
 
-def accuracy_interval_by_photograph(values: np.ndarray, photographs: np.ndarray, seed: int = 0) -> tuple[float, float]:
+def accuracy_interval_by_group(values: np.ndarray, photographs: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """`bootstrapped_interval` of an accuracy.
 
     Where all answers are right, or all wrong, every resample says the same, as if that were certain: then it is
@@ -96,7 +96,7 @@ def accuracy_metrics(predictions: Predictions) -> dict[str, Any]:
     precision, recall, f1, support = precision_recall_fscore_support(
         predictions.labels, predictions.predicted, labels=range(len(predictions.classes)), zero_division=np.nan
     )
-    photographs = predictions.facts.get("photograph")
+    photographs = predictions.facts.get("group")
     metrics: dict[str, Any] = {
         "images": count,
         "correct": correct,
@@ -104,8 +104,8 @@ def accuracy_metrics(predictions: Predictions) -> dict[str, Any]:
         "accuracy_interval_95": proportion_interval(correct, count),
     }
     if photographs is not None:
-        metrics["photographs"] = len(np.unique(photographs))
-        metrics["accuracy_interval_95_by_photograph"] = accuracy_interval_by_photograph(is_correct, photographs)
+        metrics["groups"] = len(np.unique(photographs))
+        metrics["accuracy_interval_95_by_group"] = accuracy_interval_by_group(is_correct, photographs)
     metrics["classes"] = {
         name: {
             "images": int(support[i]),

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from maskcls.evaluation.calibration import UNCALIBRATED, Calibration, soften
+from maskcls.files import table
 from maskcls.models.precision import Precision
-from maskcls.tables import table
 
 
 @dataclass(frozen=True)

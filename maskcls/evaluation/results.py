@@ -8,7 +8,7 @@ import numpy as np
 
 from maskcls.evaluation.metrics import classification_metrics, reliability, slices
 from maskcls.evaluation.predictions import Predictions
-from maskcls.run import write_json
+from maskcls.files import write_json
 
 log = logging.getLogger(__name__)
 

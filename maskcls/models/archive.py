@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from maskcls.errors import is_out_of_memory
+from maskcls.errors import MACHINE_ERRORS, is_out_of_memory
+from maskcls.files import replaced_atomically, sync
 from maskcls.models.inspection import SEAL_BYTES, ArchiveError, inspect_archive
-from maskcls.run import MACHINE_ERRORS, replaced_atomically, sync
 
 # in front of the digest, in hexadecimal
 SEAL = b"maskcls sha256 "

@@ -5,8 +5,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from maskcls.files import table
 from maskcls.run import read_run
-from maskcls.tables import table
 
 COLUMNS = (
     "run",

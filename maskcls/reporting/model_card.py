@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from maskcls.run import replaced_atomically
+from maskcls.files import replaced_atomically
 
 
 def write_model_card(directory: Path, record: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> None:
@@ -121,9 +121,9 @@ def _row(name: str, part: Mapping[str, Any]) -> str:
 
 def _interval(metrics: Mapping[str, Any]) -> str:
     text = f"95 % interval {_bounds(metrics['accuracy_interval_95'])}"
-    if "accuracy_interval_95_by_photograph" in metrics:
-        text += f" ({_bounds(metrics['accuracy_interval_95_by_photograph'])} by photographs, of which there are "
-        text += f"{metrics['photographs']})"
+    if "accuracy_interval_95_by_group" in metrics:
+        text += f" ({_bounds(metrics['accuracy_interval_95_by_group'])} by photographs, of which there are "
+        text += f"{metrics['groups']})"
     return text
 
 

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from maskcls.run import replaced_atomically
+from maskcls.files import replaced_atomically
 
 TRAIN, VALIDATION = "#0072B2", "#D55E00"  # of Okabe and Ito: colour-blind readers can tell them apart
 INK, MUTED, GRID = "#222222", "#666666", "#E3E3E3"

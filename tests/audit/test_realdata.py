@@ -10,8 +10,8 @@ import pytest
 from tables import read_table
 
 from maskcls import cli
+from maskcls.data.groups import published_groups
 from maskcls.data.index import index_folder
-from maskcls.data.photographs import published_groups
 
 pytestmark = pytest.mark.realdata
 

@@ -262,11 +262,11 @@ def test_a_grouped_split_has_no_photograph_on_two_sides(dataset: Path, tmp_path:
     assert [len(index.splits[name]) for name in ("val", "test")] == [len(sides[1]), len(sides[2])]
 
 
-def test_drawn_faces_are_photographs_of_their_own(tmp_path: Path) -> None:
+def test_drawn_faces_are_groups_of_their_own(tmp_path: Path) -> None:
     index, photographs = open_dataset(drawn(tmp_path))
     assert photographs is not None
     assert len({photograph.group for photograph in photographs.values()}) == sum(map(len, index.splits.values()))
 
 
-def test_other_images_than_the_public_ones_have_no_known_photographs(dataset: Path) -> None:
+def test_other_images_than_the_public_ones_have_no_known_groups(dataset: Path) -> None:
     assert open_dataset(facemask12k(dataset))[1] is None

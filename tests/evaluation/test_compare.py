@@ -13,8 +13,8 @@ from configuration import small, start_run
 from tables import read_table
 
 from maskcls import cli
+from maskcls.commands.train import train
 from maskcls.evaluation.compare import Evaluated, compare_pools, mcnemar, pool, summarize, t_test
-from maskcls.training.job import train
 
 
 def write_run(
@@ -32,7 +32,7 @@ def write_run(
     (directory / "config.yaml").write_text(yaml.safe_dump({"model": "a", "seed": 0, **settings}))
     with (directory / "evaluation" / split / "predictions.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "label", "prediction", "side", *(["photograph"] if photographs else [])])
+        writer.writerow(["path", "label", "prediction", "side", *(["group"] if photographs else [])])
         for i, is_right in enumerate(correct):
             shown = [photographs[i]] if photographs else []
             writer.writerow([f"{i}.png", "A", "A" if is_right else "B", side, *shown])
@@ -74,7 +74,7 @@ def test_runs_on_the_same_files_are_compared(tmp_path: Path, capsys: pytest.Capt
     a, b = write_run(tmp_path / "a", good), write_run(tmp_path / "b=한글", bad, model="b")
     status, content = run_compare(tmp_path, a, b)
     assert status == 0
-    assert (content["split"], content["files"], content["photographs"]) == ("test", 100, None)
+    assert (content["split"], content["files"], content["groups"]) == ("test", 100, None)
     assert [row["accuracy"] for row in content["runs"]] == [0.95, 0.7]
     (row,) = content["comparisons"]
     assert row["difference"] == pytest.approx(-0.25)
@@ -221,7 +221,7 @@ def test_evaluations_of_checkpoints_are_pooled_by_their_trainings(
     shown = capsys.readouterr().out
     assert "12 files, which of them show one photograph is not known" in shown
     assert " over photographs, " in shown
-    assert content["photographs"] is None
+    assert content["groups"] is None
 
 
 def test_doubtful_pools_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,7 +234,7 @@ def test_doubtful_pools_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_the_photographs_are_those_of_whichever_run_knows_them(tmp_path: Path) -> None:
     a, b = write_run(tmp_path / "a", [1, 1]), write_run(tmp_path / "b", [1, 1], photographs=["p", "p"], model="b")
-    assert run_compare(tmp_path, a, b)[1]["photographs"] == 1
+    assert run_compare(tmp_path, a, b)[1]["groups"] == 1
 
 
 @pytest.mark.parametrize(("first", "second"), [([0.9, 0.92, 0.91], [0.93, 0.97]), ([0.9, 0.95, 0.91], [0.99])])

@@ -11,7 +11,7 @@ import torch
 from maskcls.evaluation.calibration import Calibration
 from maskcls.evaluation.metrics import (
     CALIBRATION_BINS,
-    accuracy_interval_by_photograph,
+    accuracy_interval_by_group,
     bootstrapped_interval,
     classification_metrics,
     percent_with_interval,
@@ -193,7 +193,7 @@ def test_the_bootstrap_over_photographs_is_wider_where_copies_agree() -> None:
 def test_slices_are_parts_of_the_images() -> None:
     facts = {
         "side": np.array([30, 64, 100, 300]),
-        "photograph": np.array(["a", "a", "b", "c"], dtype=object),
+        "group": np.array(["a", "a", "b", "c"], dtype=object),
         "original": np.array([1, 0, 1, 1]),
         "in_train": np.array([1, 1, 1, 1]),
     }
@@ -209,7 +209,7 @@ def test_slices_are_parts_of_the_images() -> None:
         "side_224_up": (1, 1),
         "equalised": (4, 3),
     }
-    assert found["originals"]["photographs"] == 3
+    assert found["originals"]["groups"] == 3
     assert slices(EXAMPLE) == {}
 
 
@@ -236,6 +236,6 @@ def test_a_temperature_changes_probabilities_and_no_decision_or_loss() -> None:
 def test_answers_that_are_all_alike_are_not_certain(is_right: bool) -> None:
     # six files of three photographs count as three
     expected = proportion_interval(3 * is_right, 3)
-    low, high = accuracy_interval_by_photograph(np.full(6, is_right), np.array([0, 0, 1, 1, 1, 2]))
+    low, high = accuracy_interval_by_group(np.full(6, is_right), np.array([0, 0, 1, 1, 1, 2]))
     assert (low, high) == expected
     assert high - low > 0.5

@@ -10,13 +10,13 @@ import pytest
 import torch
 from configuration import config_of, small, start_run
 
+from maskcls.commands.predict import predict
+from maskcls.commands.train import train
 from maskcls.data.decode import Box, decode_image
 from maskcls.data.faces import Face
 from maskcls.errors import UserError
 from maskcls.inference.classifier import Classifier
-from maskcls.inference.job import predict
 from maskcls.models.checkpoint import MAX_BATCH_SIZE, save_checkpoint, training_data
-from maskcls.training.job import train
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_faces_are_cut_out_before_a_prediction(
             return Face("found", Box(2, 3, 14)) if image.shape[0] % 2 else Face("none")
 
     (tmp_path / "yunet.onnx").touch()
-    monkeypatch.setattr("maskcls.inference.job.FaceFinder", Finder)
+    monkeypatch.setattr("maskcls.commands.predict.FaceFinder", Finder)
     settings = (f"ckpt={trained}", f"source={dataset}/Test/WithMask", "faces.mode=yunet")
     rows, _ = predicted(tmp_path, *settings, f"faces.model={tmp_path}/yunet.onnx")
     assert {row["face"] for row in rows} == {"found", "none"}

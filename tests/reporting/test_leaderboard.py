@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from maskcls.files import write_json
 from maskcls.reporting.leaderboard import write_leaderboard
-from maskcls.run import write_json
 
 
 def write_run(sweep: Path, name: str, accuracy: float | None = None, loss: float = 0.5, **record: Any) -> None:

@@ -38,7 +38,7 @@ def record(seen: dict[str, dict[str, int]] | None) -> dict[str, Any]:
 
 def metrics() -> dict[str, Any]:
     logits = torch.tensor([[2.0, 0.0]] * 5 + [[0.0, 2.0]] * 3)
-    facts = {"photograph": np.array(list("aabcdefg"), dtype=object), "original": np.array([1] * 4 + [0] * 4)}
+    facts = {"group": np.array(list("aabcdefg"), dtype=object), "original": np.array([1] * 4 + [0] * 4)}
     names = [str(number) for number in range(8)]
     predictions = Predictions.from_logits(names, CLASSES, [0] * 4 + [1] * 4, logits, facts=facts)
     about = {"epoch": 3, "temperature": 1.5, "threshold": 0.5}

@@ -154,7 +154,7 @@ def test_a_training_without_memory_ends_in_a_line(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(f"maskcls.training.job.{where}", fail)
+    monkeypatch.setattr(f"maskcls.commands.train.{where}", fail)
     arguments = [*SMALL, f"data.root={dataset}", "data.batch_size=32", "data.eval_batch_size=32"]
     assert cli.main("train", [*arguments, f"hydra.run.dir={tmp_path / 'run'}"]) == 5
     error = capsys.readouterr().err
@@ -165,7 +165,7 @@ def test_a_training_without_memory_ends_in_a_line(
 LIMITED = """
 import resource, sys
 import psutil, torch
-import maskcls.training.job
+import maskcls.commands.train
 from maskcls import cli
 resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + 1_200_000_000,) * 2)
 sys.exit(cli.main("train", sys.argv[1:]))

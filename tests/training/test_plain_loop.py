@@ -58,12 +58,12 @@ def plain_losses(
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("name", ["mycnn", "resnet18", "vgg16"])
 def test_losses_agree_with_a_plain_loop(name: str, optimizer: str) -> None:
+    from maskcls.commands.train import Data, build_trainer
     from maskcls.data.index import Index, Split
     from maskcls.data.loaders import LabelledImages, Loader
     from maskcls.data.statistics import STUDY
     from maskcls.models.precision import Precision
     from maskcls.training.fit import step
-    from maskcls.training.job import Data, build_trainer
 
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, STEPS * BATCH)

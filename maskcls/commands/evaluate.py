@@ -13,8 +13,8 @@ from maskcls.config import AnyDataConfig, EvalConfig, FaceMask12KConfig, Synthet
 from maskcls.cores import usable_cores
 from maskcls.data.cache import open_images
 from maskcls.data.faces import Face, FaceFinder, find_detector, find_faces, report_faces
+from maskcls.data.groups import Groups
 from maskcls.data.index import Index, Split, index_folder, match_classes
-from maskcls.data.photographs import Photographs
 from maskcls.data.readable import open_readable
 from maskcls.data.sources import drawn_folder, open_dataset
 from maskcls.data.streaming import StreamedImages
@@ -147,7 +147,7 @@ def _find_faces(config: EvalConfig, root: Path, paths: Sequence[str]) -> list[Fa
     return faces
 
 
-def _open_index(root: Path | None, trained_with: AnyDataConfig, fingerprint: str) -> tuple[Index, Photographs | None]:
+def _open_index(root: Path | None, trained_with: AnyDataConfig, fingerprint: str) -> tuple[Index, Groups | None]:
     """The training's data set, or the one in ``root`` as it lies: cutting into splits is for training.
 
     Nothing is fetched or drawn: a checkpoint, which may be a stranger's, does not say where files are to be written.

@@ -20,8 +20,8 @@ from maskcls.config import AuditConfig
 from maskcls.cores import usable_cores
 from maskcls.data.index import Index, index_folder
 from maskcls.errors import AuditError
-from maskcls.run import Run, write_json
-from maskcls.tables import table
+from maskcls.files import table, write_json
+from maskcls.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def summarize(
         "modes": dict(Counter(fact.mode for fact in facts if fact.fault is None).most_common()),
         "sides": _sides(facts, files),
         "normalization": normalization(facts),
-        "photographs": {
+        "groups": {
             "all": len(np.unique(files.photographs)),
             "by_class": {name: len(np.unique(files.photographs[files.classes == name])) for name in index.classes},
             "links": {evidence: found[evidence] for evidence in EVIDENCE},

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from maskcls.data.index import SPLIT_NAMES, Index, Split
 from maskcls.errors import UserError
-from maskcls.tables import cell
+from maskcls.files import cell
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ PROBES = 100
 
 
 @dataclass(frozen=True)
-class Photograph:
+class Membership:
     """What is known of the photograph that a file shows.
 
     Attributes:
@@ -38,10 +38,10 @@ class Photograph:
 
 
 # by the paths of an index
-Photographs = Mapping[str, Photograph]
+Groups = Mapping[str, Membership]
 
 
-def read_groups(path: Path, index: Index) -> Photographs:
+def read_groups(path: Path, index: Index) -> Groups:
     """The photograph of each file of an index, as a ``groups.csv`` says, which ``maskcls-audit`` writes.
 
     Args:
@@ -65,7 +65,7 @@ def read_groups(path: Path, index: Index) -> Photographs:
     if unnamed:
         raise UserError(f"data.groups={path}: {len(unnamed)} files have no group, such as {unnamed[0]}")
     known = {
-        row["path"]: Photograph(row["group"], {"true": True, "false": False}.get((row.get("original") or "").lower()))
+        row["path"]: Membership(row["group"], {"true": True, "false": False}.get((row.get("original") or "").lower()))
         for row in rows
     }
     paths = [cell(name) for name in index.all_images().paths]
@@ -78,7 +78,7 @@ def read_groups(path: Path, index: Index) -> Photographs:
     return {name: known[str(cell(name))] for name in index.all_images().paths}
 
 
-def published_groups(index: Index) -> Photographs | None:
+def published_groups(index: Index) -> Groups | None:
     """The photograph of each file of a copy of the public data set, facemask12k, from the map that comes with maskcls.
 
     Files are known by their split, class and name; where these are not the published ones, by their content.
@@ -86,11 +86,11 @@ def published_groups(index: Index) -> Photographs | None:
     Returns:
         None where the folder holds other files.
     """
-    by_name: dict[tuple[str, str, str], Photograph] = {}
-    by_digest: dict[str, Photograph] = {}
+    by_name: dict[tuple[str, str, str], Membership] = {}
+    by_digest: dict[str, Membership] = {}
     text = resources.files("maskcls.data").joinpath("facemask12k.csv").read_text(encoding="utf-8")
     for row in csv.DictReader(text.splitlines()):
-        photograph = Photograph(row["group"], not row["file"].startswith(AUGMENTED))
+        photograph = Membership(row["group"], not row["file"].startswith(AUGMENTED))
         # a copy in another format has another ending
         by_name[SPLIT_NAMES[row["split"].lower()], row["class"], Path(row["file"]).stem] = photograph
         by_digest[row["sha256"]] = photograph
@@ -114,12 +114,10 @@ def published_groups(index: Index) -> Photographs | None:
         log.warning(
             "%d files are not in the map of facemask12k: each is taken for a photograph of its own", len(unknown)
         )
-    return {path: photograph or Photograph(path) for path, photograph in found.items()}
+    return {path: photograph or Membership(path) for path, photograph in found.items()}
 
 
-def split_by_photograph(
-    index: Index, photographs: Photographs, val_fraction: float, test_fraction: float, seed: int
-) -> Index:
+def split_by_group(index: Index, photographs: Groups, val_fraction: float, test_fraction: float, seed: int) -> Index:
     """Draw train, val and test anew from all files, so that no photograph is in two of them.
 
     Photographs of each class are shuffled by ``seed`` and cut alike; one of several classes counts as the first of
@@ -164,7 +162,7 @@ def _split(files: Sequence[tuple[str, int]]) -> Split:
     return Split(tuple(path for path, _ in ordered), tuple(label for _, label in ordered))
 
 
-def seen_in_training(index: Index, photographs: Photographs) -> dict[str, dict[str, int]]:
+def seen_in_training(index: Index, photographs: Groups) -> dict[str, dict[str, int]]:
     """How many files of each split but train, and each class, show a photograph that train shows, too."""
     trained = {photographs[path].group for path in index.splits["train"].paths}
     return {
@@ -181,7 +179,7 @@ def seen_in_training(index: Index, photographs: Photographs) -> dict[str, dict[s
     }
 
 
-def sampling_weights(split: Split, photographs: Photographs) -> list[float]:
+def sampling_weights(split: Split, photographs: Groups) -> list[float]:
     """How often each file is to be drawn, so that classes count alike, and the photographs of each; they sum to 1."""
     files_of = Counter(photographs[path].group for path in split.paths)
     weights = [1 / files_of[photographs[path].group] for path in split.paths]

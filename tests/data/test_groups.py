@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from images import CLASSES, write_dataset
 
-from maskcls.data import photographs as module
-from maskcls.data.index import Index, Split, index_folder
-from maskcls.data.photographs import (
-    Photograph,
+from maskcls.data import groups as module
+from maskcls.data.groups import (
+    Membership,
     published_groups,
     read_groups,
     sampling_weights,
     seen_in_training,
-    split_by_photograph,
+    split_by_group,
 )
+from maskcls.data.index import Index, Split, index_folder
 from maskcls.errors import UserError
 
 
@@ -28,22 +28,22 @@ def index_of(files: dict[str, dict[str, int]]) -> Index:
 
 
 @pytest.fixture
-def pool() -> tuple[Index, dict[str, Photograph]]:
+def pool() -> tuple[Index, dict[str, Membership]]:
     """40 photographs of one class with five files each, an original among them, and 60 of one file of the other."""
     labels, known = {}, {}
     for number in range(40):
         for copy in range(5):
             labels[f"a/{number}_{copy}"] = 0
-            known[f"a/{number}_{copy}"] = Photograph(f"a{number}", is_original=copy == 3)
+            known[f"a/{number}_{copy}"] = Membership(f"a{number}", is_original=copy == 3)
     for number in range(60):
         labels[f"b/{number}"] = 1
-        known[f"b/{number}"] = Photograph(f"b{number}")
+        known[f"b/{number}"] = Membership(f"b{number}")
     return index_of({"all": labels}), known
 
 
-def test_the_split_is_drawn_by_photograph_and_class(pool: tuple[Index, dict[str, Photograph]]) -> None:
+def test_the_split_is_drawn_by_photograph_and_class(pool: tuple[Index, dict[str, Membership]]) -> None:
     index, known = pool
-    split = split_by_photograph(index, known, 0.1, 0.2, seed=0)
+    split = split_by_group(index, known, 0.1, 0.2, seed=0)
     assert split.counts() == {
         "train": {"WithMask": 28 * 5, "WithoutMask": 42},
         "val": {"WithMask": 4, "WithoutMask": 6},
@@ -54,25 +54,25 @@ def test_the_split_is_drawn_by_photograph_and_class(pool: tuple[Index, dict[str,
     assert len(groups["train"]) + len(groups["val"]) + len(groups["test"]) == 100
 
 
-def test_originals_are_evaluated(pool: tuple[Index, dict[str, Photograph]]) -> None:
-    split = split_by_photograph(*pool, 0.1, 0.2, seed=0)
+def test_originals_are_evaluated(pool: tuple[Index, dict[str, Membership]]) -> None:
+    split = split_by_group(*pool, 0.1, 0.2, seed=0)
     for name in ("val", "test"):
         assert all(path.endswith("_3") for path in split.splits[name].paths if path.startswith("a/"))
 
 
-def test_the_split_is_a_function_of_its_seed(pool: tuple[Index, dict[str, Photograph]]) -> None:
-    first, same, other = (split_by_photograph(*pool, 0.1, 0.2, seed) for seed in (0, 0, 1))
+def test_the_split_is_a_function_of_its_seed(pool: tuple[Index, dict[str, Membership]]) -> None:
+    first, same, other = (split_by_group(*pool, 0.1, 0.2, seed) for seed in (0, 0, 1))
     assert first == same != other
 
 
 def test_a_photograph_of_two_classes_has_a_file_of_each_on_one_side() -> None:
     labels = {f"{kind}/{number}": label for number in range(20) for label, kind in enumerate("ab")}
-    known = {path: Photograph(path.split("/")[1]) for path in labels}
+    known = {path: Membership(path.split("/")[1]) for path in labels}
     with pytest.raises(UserError, match="class WithoutMask has 0 photographs, too few to be split"):
-        split_by_photograph(index_of({"all": labels}), known, 0.1, 0.1, seed=0)
+        split_by_group(index_of({"all": labels}), known, 0.1, 0.1, seed=0)
     labels |= {f"c/{number}": 1 for number in range(20)}
-    known |= {f"c/{number}": Photograph(f"c{number}") for number in range(20)}
-    split = split_by_photograph(index_of({"all": labels}), known, 0.1, 0.1, seed=0)
+    known |= {f"c/{number}": Membership(f"c{number}") for number in range(20)}
+    split = split_by_group(index_of({"all": labels}), known, 0.1, 0.1, seed=0)
     pairs = [path for path in split.splits["val"].paths if path[0] in "ab"]
     assert len(pairs) == 4
     assert len({known[path].group for path in pairs}) == 2
@@ -80,12 +80,12 @@ def test_a_photograph_of_two_classes_has_a_file_of_each_on_one_side() -> None:
 
 def test_a_class_of_too_few_photographs_is_refused() -> None:
     labels = {"a/1": 0, "a/2": 0, "b/1": 1, "b/2": 1, "b/3": 1}
-    known = {path: Photograph(path) for path in labels}
+    known = {path: Membership(path) for path in labels}
     with pytest.raises(UserError, match="class WithMask has 2 photographs, too few"):
-        split_by_photograph(index_of({"all": labels}), known, 0.1, 0.1, seed=0)
+        split_by_group(index_of({"all": labels}), known, 0.1, 0.1, seed=0)
 
 
-def test_weights_make_classes_and_their_photographs_count_alike(pool: tuple[Index, dict[str, Photograph]]) -> None:
+def test_weights_make_classes_and_their_photographs_count_alike(pool: tuple[Index, dict[str, Membership]]) -> None:
     index, known = pool
     split = index.splits["all"]
     weights = sampling_weights(split, known)
@@ -99,7 +99,7 @@ def test_weights_make_classes_and_their_photographs_count_alike(pool: tuple[Inde
 
 def test_files_whose_photograph_was_trained_on_are_counted() -> None:
     index = index_of({"train": {"t/1": 0, "t/2": 1}, "val": {"v/1": 0, "v/2": 0, "v/3": 1}, "test": {"s/1": 1}})
-    known = {path: Photograph(path) for split in index.splits.values() for path in split.paths}
+    known = {path: Membership(path) for split in index.splits.values() for path in split.paths}
     known["v/2"], known["s/1"] = known["t/1"], known["t/2"]
     assert seen_in_training(index, known) == {
         "val": {"WithMask": 1, "WithoutMask": 0},
@@ -116,15 +116,15 @@ def test_a_table_of_groups_is_read(tmp_path: Path) -> None:
     index = index_of({"train": {"a/1.png": 0, "사진/é.png": 1}})
     text = "path,group,original\na/1.png,g1,true\n사진/é.png,g2,False\nother.png,g1,\n"
     assert read_groups(table(tmp_path / "groups.csv", text), index) == {
-        "a/1.png": Photograph("g1", True),
-        "사진/é.png": Photograph("g2", False),
+        "a/1.png": Membership("g1", True),
+        "사진/é.png": Membership("g2", False),
     }
 
 
 def test_names_that_are_no_text_are_found_in_a_table(tmp_path: Path) -> None:
     index = index_of({"train": {"a/\udcff.png": 0}})
     assert read_groups(table(tmp_path / "groups.csv", "path,group\na/\\udcff.png,g1\n"), index) == {
-        "a/\udcff.png": Photograph("g1")
+        "a/\udcff.png": Membership("g1")
     }
 
 
@@ -211,4 +211,4 @@ def test_files_of_the_public_data_set_are_known_by_content(tmp_path: Path, monke
 def test_one_class_alone_is_not_split() -> None:
     index = Index(Path("/nowhere"), ("A",), {"all": Split(("a/1", "a/2"), (0, 0))})
     with pytest.raises(UserError, match="expected at least two class folders with images, found A alone"):
-        split_by_photograph(index, {path: Photograph(path) for path in ("a/1", "a/2")}, 0.1, 0.1, seed=0)
+        split_by_group(index, {path: Membership(path) for path in ("a/1", "a/2")}, 0.1, 0.1, seed=0)

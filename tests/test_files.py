@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from maskcls.tables import cell, table
+from maskcls.files import cell, table
 
 
 @pytest.mark.parametrize(

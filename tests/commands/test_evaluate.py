@@ -12,12 +12,12 @@ from configuration import config_of, small, start_run
 from images import write_dataset
 from tables import read_table
 
+from maskcls.commands.evaluate import evaluate
+from maskcls.commands.train import train
 from maskcls.data.decode import Box
 from maskcls.data.faces import Face
 from maskcls.errors import UserError
-from maskcls.evaluation.job import evaluate
 from maskcls.models.checkpoint import save_checkpoint
-from maskcls.training.job import train
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_faces_are_cut_out_and_pictures_without_one_count(
             return Face("found", Box(0, 0, 12)) if image.shape[0] % 2 else Face("none")
 
     (tmp_path / "yunet.onnx").touch()
-    monkeypatch.setattr("maskcls.evaluation.job.FaceFinder", Finder)
+    monkeypatch.setattr("maskcls.commands.evaluate.FaceFinder", Finder)
     faces = ("faces.mode=auto", f"faces.model={tmp_path}/yunet.onnx")
     found = evaluated(tmp_path, f"ckpt={trained}", *faces) / "test"
     whole = evaluated(tmp_path, f"ckpt={trained}") / "test"

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from maskcls.config import AnyDataConfig, DataConfig, SyntheticConfig, TrainConfig, as_dictionary, nearest
 from maskcls.data.augment import build_augment
 from maskcls.data.cache import open_images
+from maskcls.data.groups import Groups, sampling_weights, seen_in_training
 from maskcls.data.index import Index, file_state, require_classes
 from maskcls.data.loaders import LabelledImages, Loader, Normalize
-from maskcls.data.photographs import Photographs, sampling_weights, seen_in_training
 from maskcls.data.readable import open_readable
 from maskcls.data.sources import open_dataset
 from maskcls.data.statistics import IMAGENET, STUDY, Normalization, measure
@@ -77,7 +77,7 @@ class Data:
     splits: dict[str, LabelledImages]
     fingerprint: str
     normalization: Normalization
-    photographs: Photographs | None
+    photographs: Groups | None
     is_synthetic: bool
     skipped: Mapping[str, str]
 
@@ -297,12 +297,12 @@ def draws(config: DataConfig, data: Data) -> list[float] | None:
     Raises:
         UserError: where it is not known which files show one photograph, and ``data.sampling`` asks for it.
     """
-    by_photograph = config.sampling == "photographs" or (config.sampling == "auto" and config.split == "grouped")
+    by_photograph = config.sampling == "groups" or (config.sampling == "auto" and config.split == "grouped")
     if not by_photograph:
         return None
     if data.photographs is None:
         raise UserError(
-            "data.sampling=photographs needs data.groups=FILE, which says what files show one photograph: "
+            "data.sampling=groups needs data.groups=FILE, which says what files show one photograph: "
             f"maskcls-audit data.root={data.index.root} writes one"
         )
     return sampling_weights(data.index.splits["train"], data.photographs)

@@ -46,9 +46,9 @@ def test_an_audit_writes_what_it_found(leaky: Path, tmp_path: Path, capsys: pyte
         {"split": "val", "class": "WithoutMask", "files": 4, "files_also_in_train": 0},
     ]
     assert content["bad_files"]["unreadable"] == {"Train/WithoutMask/<b>&.png": "not an image, or a damaged one"}
-    assert content["photographs"]["by_class"] == {"WithMask": 10, "WithoutMask": 13}
-    assert content["photographs"]["links"]["identical file"] == 1
-    assert content["photographs"]["links"]["transformed"] == 1
+    assert content["groups"]["by_class"] == {"WithMask": 10, "WithoutMask": 13}
+    assert content["groups"]["links"]["identical file"] == 1
+    assert content["groups"]["links"]["transformed"] == 1
     assert content["sides"]["train"]["WithMask"] == [120] * 5
     shortcut = content["shortcuts"][0]
     assert (shortcut["name"], shortcut["accuracy"]) == ("width, height and bytes of the file", 1)
@@ -98,7 +98,7 @@ def test_good_data_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     content = json.loads((tmp_path / "audit" / "audit.json").read_text())
     assert content["leaks"] == []
     assert content["conflicts"] == []
-    assert content["photographs"]["all"] == 24
+    assert content["groups"]["all"] == 24
     assert not list((tmp_path / "cache").glob("audit-*"))
 
 

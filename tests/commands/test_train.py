@@ -15,13 +15,13 @@ from configuration import small, start_run
 from images import write_dataset, write_image
 
 from maskcls import cli
+from maskcls.commands.train import compiles, keep_resident, load_data, train
 from maskcls.config import as_dictionary, parse
 from maskcls.data import streaming
 from maskcls.data.decode import read_image
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
 from maskcls.models.checkpoint import TRAINING_CONTENTS, load_checkpoint
-from maskcls.training.job import compiles, keep_resident, load_data, train
 
 
 def rows_of(directory: Path) -> list[dict[str, str]]:
@@ -360,7 +360,7 @@ def test_streamed_images_are_not_resident_by_themselves(
 def test_a_model_is_compiled_where_it_pays_or_is_asked_for(
     value: str, device: str, steps: int, expected: bool, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("maskcls.training.job._can_compile", lambda: True)
+    monkeypatch.setattr("maskcls.commands.train._can_compile", lambda: True)
     assert compiles(small(dataset, f"compile={value}"), torch.device(device), steps) is expected
 
 

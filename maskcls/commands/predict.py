@@ -13,11 +13,11 @@ from maskcls.data.decode import UnreadableImageError, decode_image, prepare_imag
 from maskcls.data.faces import Face, FaceFinder, Finding, find_detector, report_faces
 from maskcls.data.index import find_images
 from maskcls.errors import UserError
+from maskcls.files import table
 from maskcls.inference.classifier import Classifier
 from maskcls.models.cpu import prepare_cpu
 from maskcls.models.memory import explained_memory, free_memory
 from maskcls.run import Run
-from maskcls.tables import table
 
 log = logging.getLogger(__name__)
 
