@@ -1,15 +1,17 @@
-# maskcls: two commands set everything up, make demo and make test
+# maskcls: make demo and make test set up everything that they need
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 2
 BIN := $(VENV)/bin
 
-.PHONY: help env demo test test-slow test-realdata lint format clean
+.PHONY: help env demo test test-slow test-realdata lint format docs clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "variables: PYTHON=$(PYTHON) makes the environment, in VENV=$(VENV); WORKERS=$(WORKERS) processes run the tests"
 
-env: $(VENV)/.installed ## make the environment, in .venv
+env: $(VENV)/.installed ## make the environment; PyTorch and the rest take 6 GB on Linux
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -19,35 +21,38 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,download]'
 	@touch $@
 
-demo: env ## train and evaluate on synthetic faces, two minutes after installation
+demo: env ## train and evaluate on synthetic faces, two minutes
 	@set -e; run=outputs/demo_$$(date +%Y-%m-%d_%H-%M-%S); \
 	echo "maskcls-train model=resnet18 optim=sgd experiment=demo hydra.run.dir=$$run"; \
 	$(BIN)/maskcls-train model=resnet18 optim=sgd experiment=demo hydra.run.dir=$$run; \
 	echo; echo "maskcls-eval ckpt=$$run"; \
 	$(BIN)/maskcls-eval ckpt=$$run hydra.run.dir=$${run}_eval; \
-	echo; echo "checkpoints   $$run/checkpoints/best.pt and last.pt"; \
+	echo; echo "checkpoints   $$run/checkpoints/best.safetensors and last.safetensors"; \
 	echo "figures       $$run/metrics.csv, $$run/evaluation/test/metrics.json"; \
 	echo "plots         $$run/plots"; \
 	echo "on your data  $(BIN)/maskcls-train model=resnet18 optim=sgd data=folder data.root=FOLDER"
 
-test: env ## run the tests, some minutes
-	$(BIN)/python -m pytest -q
+test: env ## run the tests and show which branches they cover, three minutes on two cores
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --cov
 
-test-slow: env ## run the tests that take long
+test-slow: env ## run the slow tests, among them a few cases of each torture campaign, ten minutes
 	$(BIN)/python -m pytest -q -m slow
 
-test-realdata: env ## run the tests on real images, from the folder that MASKCLS_SHARED names
+test-realdata: env ## run the tests on the real images in the folder that MASKCLS_SHARED names
 	$(BIN)/python -m pytest -q -m realdata
 
-lint: env ## check style and types
+lint: env ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: env ## rewrite the code in the project's style
+format: env ## format the code, and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## remove what tests and builds leave; keeps outputs, multirun, data and .venv
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+docs: env ## write docs/configuration.md from the configuration files
+	$(BIN)/python scripts/configuration_reference.py
+
+clean: ## remove what tests and builds leave, but not outputs, multirun, data and .venv
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -3,13 +3,14 @@
 import sys
 
 from maskcls import cli
+from maskcls.config import SCHEMAS
 
 
 def main() -> int:
-    """Run the command that the first argument names."""
+    """Run the command that the first argument names, and return its exit status."""
     command = sys.argv[1] if len(sys.argv) > 1 else ""
-    if command not in cli.COMMANDS:
-        print(f"usage: python -m maskcls {{{','.join(cli.COMMANDS)}}} [key=value ...]", file=sys.stderr)
+    if command not in SCHEMAS:
+        print(f"usage: python -m maskcls {{{','.join(SCHEMAS)}}} [key=value ...]", file=sys.stderr)
         return 2
     return cli.main(command, sys.argv[2:])
 

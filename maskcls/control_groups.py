@@ -1,6 +1,6 @@
-"""What Linux's control groups say of this process: the limits that containers and schedulers set.
+"""Finds the control groups of this process, by which Linux containers and schedulers limit cores and memory.
 
-Of the control groups those of version 2 are known: https://docs.kernel.org/admin-guide/cgroup-v2.html.
+Only version 2 of control groups is known: https://docs.kernel.org/admin-guide/cgroup-v2.html.
 """
 
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from pathlib import Path
 ROOT, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
-def control_groups(root: Path = ROOT, membership: Path = MEMBERSHIP) -> Iterator[Path]:
-    """The folders of the groups that hold this process, each before the one that holds it; none elsewhere.
+def control_groups(*, root: Path = ROOT, membership: Path = MEMBERSHIP) -> Iterator[Path]:
+    """Yield the folders of the groups that contain this process, innermost first; none if there are no groups.
 
     Args:
         root: folder of all groups.
-        membership: the system's file of the groups of this process.
+        membership: file in which the system names the groups of this process.
     """
     try:
         groups = [line.partition("::")[2] for line in membership.read_text().splitlines() if line.startswith("0::")]

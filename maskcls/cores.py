@@ -1,4 +1,4 @@
-"""How many cores this process may use, and work that is spread over them."""
+"""Counts the cores that this process may use, and spreads work over threads."""
 
 import math
 import os
@@ -8,28 +8,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from maskcls.control_groups import MEMBERSHIP, ROOT, control_groups
+from maskcls.control_groups import control_groups
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def usable_cores() -> int:
-    """Cores that the process may run on: fewer than the machine has where it is bound to some, or has a share of them.
+    """Count the cores that this process may use, at least one.
 
-    Shares are those that Linux's control groups set.
+    The process may be bound to some cores, or Linux's control groups may give its container a share of their time.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min(allowed, _quota(ROOT, MEMBERSHIP))))
+    return max(1, int(min(allowed, _quota(control_groups()))))
 
 
-def _quota(root: Path, membership: Path) -> float:
-    """Cores that Linux's control groups let this process use, infinite where they set no bound.
+def _quota(groups: Iterable[Path]) -> float:
+    """Return how many cores' time the control groups of these folders allow; infinity if they set no limit.
 
     See https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files.
     """
     quota = math.inf
-    for group in control_groups(root, membership):
+    for group in groups:
         try:
             limit, period = (group / "cpu.max").read_text().split()
         except (OSError, ValueError):
@@ -41,10 +41,12 @@ def _quota(root: Path, membership: Path) -> float:
 
 @contextmanager
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Iterator[Result]]:
-    """Apply a function to items in threads; OpenCV, torch and the system release the interpreter's lock.
+    """Apply a function to items in threads. This is parallel where OpenCV, torch or the system do the work.
+
+    At the end of the block, also after an error, items that have not been begun are dropped.
 
     Yields:
-        The results, in the items' order. What has not been begun when the block ends, or is broken off, never is.
+        The results, in the order of the items.
     """
     pool = ThreadPoolExecutor(threads)
     try:

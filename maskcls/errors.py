@@ -1,15 +1,15 @@
-"""The failures that maskcls explains in one line, each with the exit status it ends in."""
+"""Failures that maskcls explains in one line, each with its exit status."""
 
 import errno
 
-# what the system says where the machine fails: the disk, or the user's share of it, is full; a device is broken;
-# there is no memory, or no descriptor, left
+# errors of the system that mean the machine failed: the disk or the user's share of it is full, a device is broken,
+# or there are no memory or file descriptors left
 MACHINE_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
     *(errno.ENOMEM, errno.EMFILE, errno.ENFILE),
 )
 
-# how libraries say it that raise no error of its own kind: torch on the CPU, oneDNN, OpenCV
+# messages of libraries that have no error class for it: torch on the CPU, oneDNN, OpenCV
 _OUT_OF_MEMORY = (
     "can't allocate memory",
     "not enough memory",
@@ -25,7 +25,7 @@ class MaskclsError(Exception):
     """A failure with a message for people: one line, no traceback.
 
     Attributes:
-        exit_status: what the process ends with.
+        exit_status: exit status of the process.
     """
 
     exit_status = 1
@@ -38,25 +38,25 @@ class UserError(MaskclsError):
 
 
 class TrainingError(MaskclsError):
-    """Training failed as training: the loss is not finite any more."""
+    """Training failed: a loss or gradient is not finite, or the network learns nothing and is to fail."""
 
     exit_status = 3
 
 
 class AuditError(MaskclsError):
-    """An audit found what it was told to fail on."""
+    """An audit found a problem that ``fail_on`` names."""
 
     exit_status = 4
 
 
 class MachineError(MaskclsError):
-    """The machine failed: the disk is full, a device is lost."""
+    """The machine failed: for example, the disk is full or memory ran out."""
 
     exit_status = 5
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of any library, none of which is imported here, says that there is no memory left."""
+    """Whether an error of any library means that memory ran out. No library is imported for this."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {"MemoryError", "OutOfMemoryError"}:
         return True

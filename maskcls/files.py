@@ -13,9 +13,9 @@ from maskcls.errors import MACHINE_ERRORS
 
 @contextmanager
 def replaced_atomically(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write; move it to ``path`` when the block ends well, remove it when it does not.
+    """Yield a temporary path to write to. Move it to ``path`` if the block succeeds, remove it if not.
 
-    A reader of ``path`` sees the old file or the new one, never a part of either, also after a loss of power.
+    A reader of ``path`` sees the old file or the whole new one, even after a loss of power.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -28,25 +28,26 @@ def replaced_atomically(path: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Make what was written into a file last, also after a loss of power."""
+    """Flush a file to the disk, so that it survives a loss of power."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def sync_all() -> None:
-    """Make last what was written into many files: a folder that appears whole is to be whole."""
+    """Flush all files to the disk, so that a folder of many files survives a loss of power."""
     if hasattr(os, "sync"):  # Windows has none
         os.sync()
 
 
 def remove_unfinished(folder: Path, name: str = "*") -> None:
-    """Remove what processes that were killed had begun to write in a folder; nobody else may be writing there."""
-    for path in folder.glob(f".{name}.*.tmp"):
+    """Remove unfinished files of killed processes from a folder. No other process may be writing there."""
+    # the second are safetensors' own
+    for path in (*folder.glob(f".{name}.*.tmp"), *folder.glob(".tmp??????")):
         path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a renaming in a folder last."""
+    """Flush a folder's list of files to the disk, so that a renaming survives a loss of power."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:  # Windows opens no folders
@@ -56,7 +57,7 @@ def _sync_folder(folder: Path) -> None:
     except OSError as error:
         if error.errno in MACHINE_ERRORS:
             raise
-        # else a file system that cannot
+        # other errors: a file system that cannot do this
     finally:
         os.close(descriptor)
 
@@ -65,17 +66,17 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write ``content`` to ``path``, atomically."""
     with replaced_atomically(path) as temporary:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        # bytes of a file's name that are not UTF-8 become JSON's own escapes
+        # bytes of a file name that are not UTF-8 become JSON's own escapes
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-# what a spreadsheet takes for the beginning of a formula (https://owasp.org/www-community/attacks/CSV_Injection); the
-# quote is what tells it that it is none
+# to a spreadsheet, text that starts so is a formula (https://owasp.org/www-community/attacks/CSV_Injection); a quote in
+# front of it prevents that
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def cell(value: object) -> object:
-    """A value as a table holds it: bytes of a name that are no UTF-8 as escapes, a formula behind a quote."""
+    """Prepare a value for a table: escape bytes that are not UTF-8, put a quote in front of a formula."""
     if not isinstance(value, str):
         return value
     text = value.encode(errors="backslashreplace").decode()
@@ -84,7 +85,7 @@ def cell(value: object) -> object:
 
 @contextmanager
 def table(path: Path) -> Iterator[Callable[[Iterable[object]], None]]:
-    """Write a table, atomically. Yields what writes a row."""
+    """Write a table, atomically. Yields a function that writes a row."""
     with replaced_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         yield lambda row: writer.writerow([cell(value) for value in row])

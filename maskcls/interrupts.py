@@ -1,4 +1,4 @@
-"""Being asked to stop: by the user (SIGINT), the system (SIGTERM) or a scheduler whose time is up (SIGUSR1)."""
+"""Requests to stop, from the user (SIGINT), the system (SIGTERM) or a scheduler whose time is up (SIGUSR1)."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ class Interrupted(KeyboardInterrupt):
     """The process was asked to stop.
 
     Attributes:
-        exit_status: what it is to end with, 128 and the signal's number.
+        exit_status: status to end with, 128 plus the number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -25,13 +25,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _State:
-    """Of the process: signals are its own.
+    """State of this process. Signals belong to a process, not to an object.
 
     Attributes:
-        received: the signal that asked first.
-        keystrokes: how often SIGINT, which Ctrl-C sends, was received.
-        deferring: how many blocks that must not be broken off are open.
-        is_leaving: whether the program knows that it was asked.
+        received: number of the first signal that was received.
+        keystrokes: how often SIGINT was received, which Ctrl-C sends.
+        deferring: number of open blocks that must not be interrupted.
+        is_leaving: whether the program has begun to end because of a signal.
     """
 
     received: int | None = None
@@ -42,9 +42,9 @@ class _State:
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Turn the signals into `Interrupted`, raised where the program is, or where the block of `deferred` ends.
+    """Turn the signals into `Interrupted`, which is raised at once or, within a `deferred` block, at its end.
 
-    A second SIGINT ends the process at once. In threads other than the main one nothing is changed.
+    A second SIGINT ends the process at once. Outside of the main thread nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -54,7 +54,7 @@ def listening() -> Iterator[None]:
     sys.unraisablehook = lambda event: None if event.exc_type is Interrupted else unraisable(event)
     before = {number: signal.signal(number, _receive) for number in SIGNALS}
     try:
-        with _impatience():
+        with _second_sigint_ends_the_process():
             yield
     finally:
         for number, handler in before.items():
@@ -68,20 +68,20 @@ def _receive(number: int, _: FrameType | None) -> None:
     if _State.keystrokes > 1:
         os._exit(128 + number)
     if _State.received is not None:
-        return  # it is stopping already
+        return  # the program is ending already
     _State.received = number
     if not _State.deferring:
         raise Interrupted(number)
 
 
 @contextmanager
-def _impatience() -> Iterator[None]:
-    """End the process at a second SIGINT also where Python's handlers have to wait: within a long step, in C.
+def _second_sigint_ends_the_process() -> Iterator[None]:
+    """End the process at a second SIGINT even while Python's handlers wait for a long step in C to end.
 
-    The system's handler writes each signal's number into a pipe, at once.
+    The handler of the system does not wait: it writes the number of each signal into a socket, which a thread reads.
     """
     reading, writing = socket.socketpair()
-    writing.setblocking(False)
+    writing.settimeout(0)
 
     def wait() -> None:
         keystrokes = 0
@@ -104,9 +104,9 @@ def _impatience() -> Iterator[None]:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let no signal break off the block: `Interrupted` is raised at its end, unless the program is leaving.
+    """Let no signal interrupt the block. `Interrupted` is raised at its end, unless the program has begun to end.
 
-    What was raised in a destructor, where Python drops it, is raised again here.
+    An `Interrupted` that was raised in a destructor, where Python drops it, is raised here again.
     """
     _State.deferring += 1
     try:
@@ -118,5 +118,5 @@ def deferred() -> Iterator[None]:
 
 
 def leave() -> None:
-    """Say that `Interrupted` has arrived where it was to: from now on nothing is broken off."""
+    """Note that the program has begun to end because of a signal: from now on, nothing is interrupted."""
     _State.is_leaving = True

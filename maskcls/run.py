@@ -23,30 +23,33 @@ from maskcls.files import remove_unfinished, replaced_atomically, write_json
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-# of a run directory; who holds it is at the run
+# folder of a run directory, and the files in it
+CHECKPOINTS = "checkpoints"
+BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
+# file of a run directory; the process that holds its lock works on the run
 LOCK_FILE = "run.lock"
-# all that there may be, beside the lock, of a run whose process was killed before the first run.json was there
+# files of a run whose process was killed before it wrote run.json
 _BEGUN = {".hydra", ".probe", LOCK_FILE, "config.yaml", *(f"{command}.log" for command in SCHEMAS)}
 
 
-def claim_directory(wanted: Path, rename: bool) -> Path:
+def claim_directory(wanted: Path, *, rename: bool) -> Path:
     """Create a directory that no other run has or can get.
 
     Args:
         wanted: the directory.
-        rename: put _2, _3, ... behind the name while it is taken; else a directory is refused that holds more than
-            what is left of a process that was killed as it started.
+        rename: append _2, _3, ... to the name while it is taken. Otherwise the directory may exist, if it is empty or
+            holds only what a process left that was killed as it started.
 
     Raises:
-        UserError: where the directory cannot be made, or holds something and ``rename`` is false.
-        MachineError: where the disk is full or broken.
+        UserError: if the directory cannot be made, or holds something and ``rename`` is false.
+        MachineError: if the disk is full or broken.
     """
     for number in range(1, 1_000_000):
         directory = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
         try:
             directory.parent.mkdir(parents=True, exist_ok=True)
             directory.mkdir()
-            (directory / LOCK_FILE).touch()  # says whose the folder is, should the process be killed now
+            (directory / LOCK_FILE).touch()  # marks the folder as a run's, in case the process is killed now
             return directory.absolute()
         except OSError as error:
             if not directory.exists():
@@ -60,13 +63,13 @@ def claim_directory(wanted: Path, rename: bool) -> Path:
 
 
 def _is_free(directory: Path) -> bool:
-    """Whether a directory is empty, or holds what a process left that was killed as it started a run."""
+    """Whether a directory is empty, or holds only what a process left that was killed as it started a run."""
     names = {path.name for path in directory.iterdir() if not re.fullmatch(r"\..*\.[0-9]+\.tmp", path.name)}
     return not names or (LOCK_FILE in names and not names - _BEGUN and not is_held(directory))
 
 
 def is_held(directory: Path) -> bool:
-    """Whether a process is at a directory's run."""
+    """Whether a process works on the run of a directory."""
     if not (directory / LOCK_FILE).exists():
         return False
     try:
@@ -77,7 +80,7 @@ def is_held(directory: Path) -> bool:
 
 
 def read_run(directory: Path) -> dict[str, Any]:
-    """The content of a directory's ``run.json``, empty where there is none or it cannot be read."""
+    """The content of a directory's ``run.json``; empty if it is missing or cannot be read."""
     try:
         content = json.loads((directory / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -86,26 +89,43 @@ def read_run(directory: Path) -> dict[str, Any]:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint file that ``ckpt=path`` means: the file itself, or the best one of a run directory.
+    """The checkpoint file that ``ckpt=path`` means.
+
+    Args:
+        path: a checkpoint file; a run directory, whose best checkpoint is meant; or ``RUN/best`` or ``RUN/last``.
 
     Raises:
-        UserError: where there is none.
+        UserError: if there is none, or it cannot be reached.
     """
-    if path.is_dir():
-        best = path / "checkpoints" / "best.pt"
-        if not best.is_file():
-            raise UserError(f"ckpt={path}: no checkpoints/best.pt in this folder; expected a file, or a run directory")
-        return best
-    if not path.is_file():
-        raise UserError(f"ckpt={path}: no such file; a run writes RUN/checkpoints/best.pt and last.pt")
-    return path
+    try:
+        return _find_checkpoint(path)
+    except OSError as error:  # no permission, or a name that is too long
+        raise UserError(f"ckpt={path}: {error.strerror}") from None
+
+
+def _find_checkpoint(path: Path) -> Path:
+    if path.is_file():
+        return path
+    name, directory = (path.name, path.parent) if path.name in ("best", "last") and not path.exists() else ("", path)
+    checkpoints = directory / CHECKPOINTS
+    found = checkpoints / f"{name or 'best'}.safetensors"
+    if found.is_file():
+        return found
+    if any(checkpoints.glob("*.pt")):
+        raise UserError(
+            f"ckpt={path}: an older version of maskcls trained this; its .pt checkpoints are not read any more"
+        )
+    if directory.is_dir():
+        expected = "expected a checkpoint file or a run directory"
+        raise UserError(f"ckpt={path}: no {CHECKPOINTS}/{found.name} in this folder; {expected}")
+    raise UserError(f"ckpt={path}: no such file; a run writes RUN/{CHECKPOINTS}/{BEST} and {LAST}")
 
 
 def require_runs(directories: Sequence[Path]) -> None:
     """Check that there are runs to compare.
 
     Raises:
-        UserError: for fewer than two directories, or one that holds no run.
+        UserError: if there are fewer than two directories, or one holds no run.
     """
     if len(directories) < 2:
         raise UserError("runs: expected two run directories or more, as in runs=[A,B]")
@@ -119,10 +139,11 @@ class Run:
     """A run directory while its job is running.
 
     Attributes:
-        directory: where everything of this run is written.
+        directory: where this run writes everything.
         record: the content of ``run.json``.
-        is_resumed: whether it goes on with what an earlier process began.
-        lock: held while the job is running, so that no other process goes on with it.
+        is_resumed: whether an earlier process began this run.
+        lock: held while the job is running, so that no other process resumes the run.
+        started: time at which the run started, for `time.perf_counter`.
     """
 
     directory: Path
@@ -136,7 +157,7 @@ class Run:
         """Write ``config.yaml`` and the first ``run.json``.
 
         Raises:
-            UserError: where the directory holds a run already.
+            UserError: if the directory holds a run already.
         """
         directory.mkdir(parents=True, exist_ok=True)
         lock = _lock(directory)
@@ -160,10 +181,10 @@ class Run:
 
     @classmethod
     def resume(cls, directory: Path, overrides: list[str]) -> "Run":
-        """Go on with a run: its record is kept, and says that it was resumed. Its configuration is left as it is.
+        """Resume a run. Its record is kept and says that it was resumed; its configuration is left as it is.
 
         Raises:
-            UserError: where another process is at it.
+            UserError: if another process works on the run.
         """
         lock = _lock(directory)
         for folder in (directory, *(path for path in directory.rglob("*") if path.is_dir())):
@@ -195,21 +216,30 @@ class Run:
             temporary.write_text(text, encoding="utf-8")
 
     def write(self) -> None:
-        """Write ``run.json`` as it stands."""
+        """Write ``run.json``."""
         write_json(self.directory / "run.json", self.record)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Add the time that the block takes to ``seconds`` of ``run.json``, under ``name``."""
+        """Add the time that the block takes to ``seconds`` in ``run.json``, under ``name``."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            seconds = self.record["seconds"]
-            seconds[name] = round(seconds.get(name, 0.0) + time.perf_counter() - start, 3)
+            self.count_seconds(name, time.perf_counter() - start)
+
+    def count_seconds(self, name: str, seconds: float) -> None:
+        """Add to ``seconds`` in ``run.json``, under ``name``."""
+        total = self.record["seconds"]
+        total[name] = round(total.get(name, 0.0) + seconds, 3)
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.directory / CHECKPOINTS
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write ``metrics.csv``, whole, so that no row is ever torn; the first row's keys are the columns."""
+        """Write the whole ``metrics.csv``, so that no row is ever incomplete. The first row's keys are the columns."""
         path = self.directory / "metrics.csv"
         if not rows:
             path.unlink(missing_ok=True)
@@ -224,8 +254,8 @@ class Run:
 
         Args:
             status: finished, interrupted or failed.
-            exit_status: that of the process, had it run this job alone.
-            error: one line, for a run that did not finish.
+            exit_status: exit status that the process would have if it ran only this job.
+            error: the error in one line, if the run did not finish.
         """
         self.record["seconds"]["total"] = round(time.perf_counter() - self.started, 3)
         self.record.update(status=status, exit_status=exit_status)
@@ -244,7 +274,7 @@ def _lock(directory: Path) -> "BaseFileLock":
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise UserError(f"{directory}: another process is at this run") from None
+        raise UserError(f"{directory}: another process works on this run") from None
     return lock
 
 
@@ -263,7 +293,7 @@ def _versions() -> dict[str, str]:
 
 
 def _git_commit() -> str | None:
-    """The commit of the checkout that this package runs from, with ``+changes`` where files differ from it."""
+    """The commit of the checkout that this package runs from, with ``+changes`` if files differ from it."""
     checkout = Path(__file__).resolve().parent.parent
     if not (checkout / ".git").exists():
         return None

@@ -1,11 +1,12 @@
-"""How well maskcls-audit finds the photographs of the study's data, held against the map that comes with maskcls.
+"""Compare the groups that maskcls-audit finds in the study's data with the map of groups that comes with maskcls.
 
     maskcls-audit data.root=FOLDER hydra.run.dir=AUDIT
     python scripts/audit_accuracy.py AUDIT --out SHEETS
 
-FOLDER is the public data set, or splits of it. The audit never sees the map, which was derived from names, bytes and
-stricter matches. SHEETS gets two pictures: worst.png, links that join two photographs of the map, the surest first, and
-hardest.png, links within one, the least sure first. Where the map is wrong, too, eyes have to tell.
+FOLDER is the public data set, or some of its splits. The audit never sees the map, which was derived from file names,
+bytes and stricter matches. SHEETS gets two pictures. worst.png shows links that join two photographs of the map, those
+with the highest agreement first. hardest.png shows links within one photograph, those with the lowest agreement first.
+The map may be wrong as well; look at the pictures.
 """
 
 import argparse
@@ -29,18 +30,19 @@ Row = Mapping[str, str]
 
 
 def main() -> None:
+    """Print the table, and draw the pictures if ``--out`` is given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("audit", type=Path, help="run directory of maskcls-audit")
     parser.add_argument("--out", type=Path, help="folder for the sheets")
     args = parser.parse_args()
     config = yaml.safe_load((args.audit / "config.yaml").read_text(encoding="utf-8"))
     index = index_folder(Path(config["data"]["root"]))
-    photographs = published_groups(index)
-    if photographs is None:
-        parser.error(f"{index.root} is not the public data set, which alone has a map")
-    # files of one colour show no photograph
+    published = published_groups(index)
+    if published is None:
+        parser.error(f"{index.root} is not the public data set; no other data set has a map")
+    # files of a single colour show no photograph
     blank = set(json.loads((args.audit / "audit.json").read_text(encoding="utf-8"))["bad_files"]["single_colour"])
-    known = {path: photograph.group for path, photograph in photographs.items() if path not in blank}
+    known = {path: entry.group for path, entry in published.items() if path not in blank}
     found = {row["path"]: row["group"] for row in read(args.audit / "groups.csv") if row["path"] in known}
     links = [link for link in read(args.audit / "links.csv") if link["first"] in known]
     wrong = [link for link in links if known[link["first"]] != known[link["second"]]]
@@ -56,19 +58,28 @@ def main() -> None:
 
 
 def read(path: Path) -> list[Row]:
+    """The rows of a CSV file."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def agreement(link: Row) -> float:
-    """Correlation of the aligned pixels; files with the same bytes agree wholly."""
+    """Correlation of the aligned pixels; 1 for files with the same bytes."""
     return float(link["agreement"] or 1)
 
 
 def markdown(
     known: Mapping[str, str], found: Mapping[str, str], links: Sequence[Row], wrong: Sequence[Row], right: Sequence[Row]
 ) -> str:
-    """The table."""
+    """The table.
+
+    Args:
+        known: the group of each file on the map.
+        found: the group of each file in the audit.
+        links: the pairs of files that the audit linked.
+        wrong: links between two groups of the map.
+        right: the other links.
+    """
     linked = {link[end] for link in right for end in ("first", "second")}
     masked = [path for path in known if path.lower().startswith("validation/withmask/")]
     kinds = Counter(link["evidence"] for link in links)
@@ -92,6 +103,7 @@ def markdown(
 
 
 def files_of(groups: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    """The files of each group, from the group of each file."""
     files = defaultdict(set)
     for path, group in groups.items():
         files[group].add(path)
@@ -99,11 +111,12 @@ def files_of(groups: Mapping[str, str]) -> dict[str, frozenset[str]]:
 
 
 def share(part: int, whole: int) -> str:
+    """Count and percentage as text."""
     return f"{part:,} of {whole:,}, {100 * part / max(1, whole):.2f} %"
 
 
 def draw(index: Index, links: Sequence[Row], path: Path, title: str) -> None:
-    """Both pictures of each link side by side, four links in a row."""
+    """Draw both pictures of each link side by side, four links in a row."""
     names = [(link, name) for link in links for name in (link["first"], link["second"])]
     captions = [f"{Path(name).parent.name} {Path(name).stem}\n{agreement(link):.2f}" for link, name in names]
     sample_grid([decode_image(index.root / name) for _, name in names], captions, path, title, columns=8)

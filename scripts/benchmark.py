@@ -1,12 +1,12 @@
-"""Trains the same network on the same images with maskcls and with other tools, in turn, and compares their speed.
+"""Train the same network on the same images with maskcls and with other tools, in turn, and compare their speed.
 
     python scripts/benchmark.py --data FOLDER --model resnet18 --images 1280 --out docs/benchmarks/NAME.json
     python scripts/benchmark.py --table docs/benchmarks/*.json
     python scripts/benchmark.py --plot docs/benchmarks/NAME.json NAME.png
 
-Each contender is one process: a script of ``scripts/contenders``, or ``maskcls-train``. All train the same epochs on
-the very same files, evaluate after each, and have the same input size, batch size, optimizer and learning rate, except
-for those of ``maskcls_fast``, which are those of ``experiment=fast``. Linux only: memory is read from ``/proc``.
+Each contender is one process: a script in ``scripts/contenders``, or ``maskcls-train``. All train for the same epochs
+on the same files, evaluate after each epoch, and have the same input size, batch size, optimizer and learning rate.
+Only ``maskcls_fast`` has the settings of ``experiment=fast``. The script needs Linux: it reads memory from ``/proc``.
 """
 
 import argparse
@@ -40,11 +40,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Script:
-    """A contender that is a script of ``scripts/contenders``.
+    """A contender that is a script in ``scripts/contenders``.
 
     Attributes:
-        package: whose version it is.
-        precision: None for what ``--precision`` says.
+        package: package whose version the table shows.
+        file: name of the script.
+        precision: number format; None for that of ``--precision``.
     """
 
     package: str
@@ -53,6 +54,7 @@ class Script:
     has_own_settings = False
 
     def command(self, args: argparse.Namespace, folder: Path) -> list[str]:
+        """The command that runs it on the images in ``folder/data``."""
         options = {
             "data": folder / "data",
             "model": args.model,
@@ -67,16 +69,18 @@ class Script:
         return [sys.executable, str(SCRIPTS / "contenders" / self.file), *words]
 
     def result(self, folder: Path, output: str) -> Row:
-        return json.loads(output.splitlines()[-1])
+        """What `contenders.common.summarize` returned in its process."""
+        row: Row = json.loads(output.splitlines()[-1])
+        return row
 
 
 @dataclass(frozen=True)
 class Maskcls:
-    """maskcls-train.
+    """A contender that is ``maskcls-train``.
 
     Attributes:
-        starts_cold: without the images that an earlier run has decoded.
-        has_own_settings: those of ``experiment=fast``.
+        starts_cold: whether the cache of decoded images is emptied before.
+        has_own_settings: whether it has the settings of ``experiment=fast``.
     """
 
     starts_cold: bool
@@ -84,6 +88,7 @@ class Maskcls:
     package = "maskcls"
 
     def command(self, args: argparse.Namespace, folder: Path) -> list[str]:
+        """The command that runs it on the images in ``folder/data``."""
         if self.starts_cold:
             shutil.rmtree(folder / "cache", ignore_errors=True)
         shutil.rmtree(folder / "run", ignore_errors=True)
@@ -110,6 +115,7 @@ class Maskcls:
         return [sys.executable, "-m", "maskcls", "train", *words]
 
     def result(self, folder: Path, output: str) -> Row:
+        """What `contenders.common.summarize` returns for the run, and the settings that the run had."""
         import yaml
         from contenders.common import Epoch, summarize
 
@@ -142,7 +148,7 @@ CONTENDERS: dict[str, Script | Maskcls] = {
     "maskcls_fast_cold": Maskcls(starts_cold=True, has_own_settings=True),
     "maskcls_fast_warm": Maskcls(starts_cold=False, has_own_settings=True),
 }
-# what --contenders takes: those of maskcls are two runs, of which the second finds the decoded images of the first
+# values of --contenders; maskcls runs twice, and the second run finds the images that the first has decoded
 CHOICES = {
     **{name: [name] for name, contender in CONTENDERS.items() if isinstance(contender, Script)},
     "maskcls": ["maskcls_cold", "maskcls_warm"],
@@ -151,6 +157,7 @@ CHOICES = {
 
 
 def main() -> None:
+    """Compare the contenders, or show an earlier comparison."""
     args = parse_arguments()
     if args.table:
         for path in args.table:
@@ -163,6 +170,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--data", type=Path, help="folder that holds Train and Validation, each with class folders")
@@ -171,25 +179,29 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--model", choices=["resnet18", "mycnn"], default="resnet18")
     parser.add_argument("--size", type=int, default=224, help="pixels a side")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--optim", choices=["sgd", "adam"], default="sgd", help="at a learning rate of 0.01")
+    parser.add_argument("--optim", choices=["sgd", "adam"], default="sgd", help="optimizer; its learning rate is 0.01")
     parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--images", type=int, default=1280, help="to train on, the same for all; 0: all")
-    parser.add_argument("--workers", type=int, default=2, help="loader processes of those that have some")
+    parser.add_argument("--images", type=int, default=1280, help="training images; 0: all")
+    parser.add_argument("--workers", type=int, default=2, help="loader processes of the contenders that have them")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--contenders", default=",".join(CHOICES), help=f"any of {','.join(CHOICES)}")
     parser.add_argument("--repeats", type=int, default=1, help="rounds through all contenders")
     parser.add_argument(
-        "--extrapolate", type=int, nargs=2, metavar=("EPOCHS", "IMAGES"), help="also project how long that would take"
+        "--extrapolate",
+        type=int,
+        nargs=2,
+        metavar=("EPOCHS", "IMAGES"),
+        help="project how long such a training takes",
     )
-    parser.add_argument("--out", type=Path, help="JSON file of everything, written after each run")
+    parser.add_argument("--out", type=Path, help="JSON file for the results, written after each run")
     args = parser.parse_args()
     if unknown := set(args.contenders.split(",")) - set(CHOICES):
-        parser.error(f"--contenders: no {', '.join(sorted(unknown))}; there are {', '.join(CHOICES)}")
+        parser.error(f"--contenders: no {', '.join(sorted(unknown))}; expected any of {', '.join(CHOICES)}")
     return args
 
 
 def compare(args: argparse.Namespace) -> Row:
-    """Run all contenders, as often as asked for; write and return what `markdown` shows."""
+    """Run all contenders, as often as ``--repeats`` says; write and return the report that `markdown` shows."""
     names = [name for choice in args.contenders.split(",") for name in CHOICES[choice]]
     settings = ("model", "size", "batch", "optim", "epochs", "workers", "precision", "repeats", "extrapolate")
     report: Row = {
@@ -218,6 +230,7 @@ def compare(args: argparse.Namespace) -> Row:
 
 
 def installed_version(package: str) -> Row:
+    """The version of a package, or the problem that it is not installed."""
     try:
         return {"version": version(package)}
     except PackageNotFoundError:
@@ -225,16 +238,18 @@ def installed_version(package: str) -> Row:
 
 
 def link_images(data: Path, split: str, images: int, folder: Path) -> int:
-    """Link some images of a split, drawn at random and the same each time, with the split's shares of the classes.
+    """Link randomly drawn images of a split. The draw is the same each time, and keeps the shares of the classes.
 
-    Each is read once, so that the first contender finds the files in the system's memory as all others do.
+    Each image is read once, so that the first contender finds the files in the system's memory as all others do.
 
     Args:
+        data: folder of the data set.
+        split: a key of `SPLITS`.
         images: how many; 0 for all.
         folder: gets ``SPLIT/CLASS/FILE``.
 
     Returns:
-        How many there are; rounding may add or take a few.
+        How many images were linked. Rounding may add or drop a few.
     """
     source = next(path for path in sorted(data.iterdir()) if path.name.lower() in SPLITS[split])
     classes = {path.name: sorted(path.iterdir()) for path in sorted(source.iterdir()) if path.is_dir()}
@@ -251,7 +266,7 @@ def link_images(data: Path, split: str, images: int, folder: Path) -> int:
 
 
 def run_contender(row: Row, args: argparse.Namespace, folder: Path) -> None:
-    """Add a run to the contender's row, or the problem that it had."""
+    """Run a contender, and add the result or the problem to its row."""
     contender = CONTENDERS[row["name"]]
     command = contender.command(args, folder)
     neutral = {sys.executable: "python", str(folder): "$FOLDER", f"{SCRIPTS.parent}/": ""}
@@ -263,15 +278,16 @@ def run_contender(row: Row, args: argparse.Namespace, folder: Path) -> None:
         row["runs"].append({**measured, **contender.result(folder, (folder / "stdout").read_text())})
     else:
         errors = (folder / "stderr").read_text().strip().splitlines()
-        row["problem"] = f"failed: {errors[-1] if errors else 'without a word'}"
+        row["problem"] = f"failed: {errors[-1] if errors else 'no message'}"
         print(*errors, sep="\n", file=sys.stderr)
 
 
 def measure(command: list[str], folder: Path) -> Row:
-    """Run a command, with its output in the files ``stdout`` and ``stderr``.
+    """Run a command. Its output goes to ``folder/stdout`` and ``folder/stderr``.
 
     Returns:
-        Its exit status; wall-clock seconds; CPU seconds and peak memory, in MB, of it and all its descendants.
+        Its exit status, its wall-clock seconds, and the CPU seconds and the peak memory in MB of the process and all
+        its descendants.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     peak = 0
@@ -295,29 +311,29 @@ def measure(command: list[str], folder: Path) -> Row:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """A process and all that it has started, and they."""
+    """The ids of a process and all its descendants."""
     yield pid
     try:
         children = [
             child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()
         ]
-    except OSError:  # ended meanwhile
+    except OSError:  # the process has ended
         return
     for child in children:
         yield from descendants(int(child))
 
 
 def memory(pid: int) -> int:
-    """Bytes of a process that are no cached files; of those that it shares with others, its share."""
+    """Memory of a process in bytes, without cached files. Shared memory counts in equal parts."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:  # ended meanwhile
+    except OSError:  # the process has ended
         return 0
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
 
 
 def describe_machine() -> Row:
-    """What the speeds depend on, with the speeds of matrix products, which bound those of training."""
+    """What the speeds depend on. The speed of matrix products is the upper bound of a training's speed."""
     import torch
 
     lines = dict(line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
@@ -337,7 +353,7 @@ def describe_machine() -> Row:
 
 
 def matmul_gflops(dtype: Any, size: int = 1024) -> float:
-    """The best speed of a product of two square matrices, in a second, on the device that the contenders take."""
+    """The highest speed of a matrix product in a second of trials, on the device that the contenders use."""
     import torch
     from contenders.common import DEVICE
 
@@ -351,12 +367,12 @@ def matmul_gflops(dtype: Any, size: int = 1024) -> float:
 
 
 def steady(run: Row, name: str) -> float:
-    """The median over epochs of a run, without the first, which starts everything, where there are others."""
+    """The median over the epochs of a run. The first epoch, which starts everything, counts only if it is alone."""
     return median(run[name][1:] or run[name])
 
 
 def figures(row: Row, report: Row) -> Row:
-    """The medians of a contender's runs, and how long those of ``--extrapolate`` would take."""
+    """The medians over a contender's runs, and how long the training of ``--extrapolate`` would take."""
     runs = row["runs"]
     result = {name: median(run[name] for run in runs) for name in ("seconds", "cpu_seconds", "peak_memory_mb")}
     speeds = ("train_images_per_second", "eval_images_per_second")
@@ -375,51 +391,20 @@ def figures(row: Row, report: Row) -> Row:
 
 def markdown(report: Row) -> str:
     """What was compared, a table of the contenders, and the machine."""
-    settings, machine = report["settings"], report["machine"]
-    results = {row["name"]: figures(row, report) for row in report["contenders"] if "problem" not in row}
-    plain = results.get("plain")
-
-    def ratio(result: Row, name: str) -> str:
-        return f"{result[name] / plain[name]:.2f}" if plain else "–"
-
-    headers = ["contender", "version", "precision", "whole process, s", "÷ plain", "training, images/s", "÷ plain"]
-    headers += ["evaluation, images/s", "CPU, s", "peak memory, MB", "validation accuracy"]
-    if settings["extrapolate"]:
-        headers.append("projected, s: {} epochs of {:,} images".format(*settings["extrapolate"]))
-    lines = [headers, ["---"] * len(headers)]
-    notes = []
-    for row in report["contenders"]:
-        cells = [row["name"], row["version"] or "–"]
-        if result := results.get(row["name"]):
-            has_own_settings = CONTENDERS[row["name"]].has_own_settings
-            cells += [
-                row["runs"][0]["precision"],
-                f"{result['seconds']:.1f}",
-                ratio(result, "seconds"),
-                _rate(result["train_images_per_second"]),
-                ratio(result, "train_images_per_second"),
-                _rate(result["eval_images_per_second"]),
-                f"{result['cpu_seconds']:.1f}",
-                f"{result['peak_memory_mb']:,.0f}",
-                f"{result['val_accuracy']:.2%}",
-            ]
-            if settings["extrapolate"]:
-                cells.append("–" if has_own_settings else f"{result['projected_seconds']:,.0f}")
-            if has_own_settings:
-                notes.append(f"{row['name']} has settings of its own: {describe(row['runs'][0]['settings'])}.")
-        else:
-            cells.append(row["problem"].replace("|", "\\|"))
-        lines.append(cells + [""] * (len(headers) - len(cells)))
-
-    images = settings["images"]
+    settings, machine, images = report["settings"], report["machine"], report["settings"]["images"]
     speeds = ", ".join(f"{name} {speed:,.1f}" for name, speed in machine["matmul_gflops"].items())
-    median = f"; median of {settings['repeats']}" if settings["repeats"] > 1 else ""
+    repeats = f"; median of {settings['repeats']}" if settings["repeats"] > 1 else ""
+    notes = [
+        f"{row['name']} has settings of its own: {describe(row['runs'][0]['settings'])}."
+        for row in report["contenders"]
+        if "problem" not in row and CONTENDERS[row["name"]].has_own_settings
+    ]
     return "\n".join(
         [
             f"{settings['model']}, {settings['optim']}; {describe(settings)}; {images['train']:,} training and "
-            f"{images['val']:,} validation images{median}.",
+            f"{images['val']:,} validation images{repeats}.",
             "",
-            *(f"| {' | '.join(cells)} |" for cells in lines),
+            *(f"| {' | '.join(cells)} |" for cells in table(report)),
             "",
             *notes,
             f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores ({', '.join(machine['flags'])}), "
@@ -429,7 +414,48 @@ def markdown(report: Row) -> str:
     )
 
 
+def table(report: Row) -> list[list[str]]:
+    """The cells of the table: a row of headers, a rule, and a row for each contender."""
+    extrapolated = report["settings"]["extrapolate"]
+    headers = ["contender", "version", "precision", "whole process, s", "÷ plain", "training, images/s", "÷ plain"]
+    headers += ["evaluation, images/s", "CPU, s", "peak memory, MB", "validation accuracy"]
+    if extrapolated:
+        headers.append("projected, s: {} epochs of {:,} images".format(*extrapolated))
+    results = {row["name"]: figures(row, report) for row in report["contenders"] if "problem" not in row}
+    lines = [headers, ["---"] * len(headers)]
+    for row in report["contenders"]:
+        cells = [row["name"], row["version"] or "–"]
+        if result := results.get(row["name"]):
+            cells += [row["runs"][0]["precision"], *cells_of(result, results.get("plain"))]
+            if extrapolated:
+                is_comparable = not CONTENDERS[row["name"]].has_own_settings
+                cells.append(f"{result['projected_seconds']:,.0f}" if is_comparable else "–")
+        else:
+            cells.append(row["problem"].replace("|", "\\|"))
+        lines.append(cells + [""] * (len(headers) - len(cells)))
+    return lines
+
+
+def cells_of(result: Row, plain: Row | None) -> list[str]:
+    """The figures of a contender as text; ``plain`` are the figures that some of them are divided by."""
+
+    def ratio(name: str) -> str:
+        return f"{result[name] / plain[name]:.2f}" if plain else "–"
+
+    return [
+        f"{result['seconds']:.1f}",
+        ratio("seconds"),
+        _rate(result["train_images_per_second"]),
+        ratio("train_images_per_second"),
+        _rate(result["eval_images_per_second"]),
+        f"{result['cpu_seconds']:.1f}",
+        f"{result['peak_memory_mb']:,.0f}",
+        f"{result['val_accuracy']:.2%}",
+    ]
+
+
 def describe(settings: Row) -> str:
+    """The settings that a contender may choose by itself."""
     return "{size} px, batch size {batch}, epochs: {epochs}".format(**settings)
 
 
@@ -438,7 +464,7 @@ def _rate(images_per_second: float) -> str:
 
 
 def plot(report: Row, path: Path) -> None:
-    """Draw the training images per second of each contender as horizontal bars."""
+    """Draw the training speed of each contender as a horizontal bar."""
     from matplotlib.figure import Figure
 
     rows = [row for row in reversed(report["contenders"]) if "problem" not in row]

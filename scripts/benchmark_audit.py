@@ -1,9 +1,9 @@
-"""How long maskcls-audit takes, and how much memory, of more and more images.
+"""Measure the time and the memory that maskcls-audit takes for more and more images.
 
     python scripts/benchmark_audit.py --data FOLDER --images 2700 10800 43200 --out audit.json
 
-FOLDER holds class folders, or splits of them. Where more images are asked for than it has, each is copied as often
-as is needed, every copy turned, moved, zoomed, mirrored and recoloured in its own way; where fewer are, some are drawn.
+FOLDER holds class folders, or splits that hold class folders. For more images than FOLDER has, its images are copied.
+Each copy is turned, moved, zoomed, mirrored and recoloured at random. For fewer images, some are drawn at random.
 """
 
 import argparse
@@ -26,10 +26,11 @@ PHASES = ("read", "compare", "shortcuts", "write")
 
 
 def main() -> None:
+    """Audit as many images as each number on the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of images")
-    parser.add_argument("--images", type=int, nargs="+", required=True, help="how many, one audit for each number")
-    parser.add_argument("--out", type=Path, help="JSON file of everything, written after each audit")
+    parser.add_argument("--images", type=int, nargs="+", required=True, help="numbers of images; each gets an audit")
+    parser.add_argument("--out", type=Path, help="JSON file for the results, written after each audit")
     args = parser.parse_args()
     report: Row = {"machine": describe_machine(), "audits": []}
     for count in args.images:
@@ -42,7 +43,7 @@ def main() -> None:
 
 
 def enlarge(source: Path, count: int, target: Path) -> None:
-    """Make a folder of ``count`` images out of those of another, the same each time."""
+    """Make a folder of ``count`` images from the images of another folder. The result is the same each time."""
     index = index_folder(source)
     paths = sorted(index.all_images().paths)
     random.Random(0).shuffle(paths)
@@ -54,13 +55,17 @@ def enlarge(source: Path, count: int, target: Path) -> None:
         if version == 0:
             file.write_bytes(original.read_bytes())
         else:
-            cv2.imwrite(str(file), changed(cv2.imread(str(original)), np.random.default_rng([number, version])))
+            image = cv2.imread(str(original))
+            if image is None:
+                sys.exit(f"{original}: not an image")
+            cv2.imwrite(str(file), changed(image, np.random.default_rng([number, version])))
 
 
 def changed(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The image as offline augmentation leaves it: turned by up to 20 degrees, moved, zoomed, mirrored, recoloured."""
+    """A copy as offline augmentation makes it: turned by up to 20 degrees, moved, zoomed, mirrored, recoloured."""
     height, width = image.shape[:2]
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), generator.uniform(-20, 20), generator.uniform(1, 1.3))
+    angle, scale = generator.uniform(-20, 20), generator.uniform(1, 1.3)
+    matrix = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), angle, scale), dtype=np.float64)
     matrix[:, 2] += generator.uniform(-0.1, 0.1, size=2) * (width, height)
     if generator.random() < 0.5:
         image = image[:, ::-1]
@@ -69,19 +74,19 @@ def changed(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def audit(folder: Path, count: int) -> Row:
-    """Audit ``folder/data``; seconds, peak memory and what was found."""
+    """Audit ``folder/data``; return seconds, peak memory and what was found."""
     run = folder / "audit"
     command = [sys.executable, "-m", "maskcls", "audit", f"data.root={folder / 'data'}", f"hydra.run.dir={run}"]
     measured = measure(command, folder)
     if measured.pop("status") != 0:
         sys.exit((folder / "stderr").read_text())
     seconds = json.loads((run / "run.json").read_text())["seconds"]
-    photographs = json.loads((run / "audit.json").read_text())["groups"]
-    return {"images": count, **measured, "phases": seconds, "groups": photographs}
+    groups = json.loads((run / "audit.json").read_text())["groups"]
+    return {"images": count, **measured, "phases": seconds, "groups": groups}
 
 
 def markdown(report: Row) -> str:
-    """The table, a row for each number of images."""
+    """A table with a row for each number of images."""
     head = ("images", "seconds", *PHASES, "milliseconds an image", "peak memory, MB", "groups", "links")
     lines: list[Sequence[str]] = [head, ["---"] * len(head)]
     for row in report["audits"]:

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from maskcls.command_line import check, read_arguments
+from maskcls.cli.arguments import read_arguments
+from maskcls.cli.composition import compose_jobs
 from maskcls.run import Run
 
 
 def config_of(command: str, *overrides: str) -> Any:
     """The configuration that ``maskcls-COMMAND OVERRIDES`` gives."""
-    return check(command, read_arguments(overrides))[0].config
+    return compose_jobs(command, read_arguments(overrides))[0].config
 
 
 def small(root: Path, *overrides: str) -> Any:

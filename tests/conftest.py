@@ -1,53 +1,91 @@
-"""Fixtures that all tests share."""
+"""Fixtures that all tests share, and what keeps tests independent of each other."""
 
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 from hydra.core.global_hydra import GlobalHydra
-from images import write_dataset
+
+
+def pytest_configure() -> None:
+    """Give each worker of pytest-xdist one core. PyTorch and OpenCV read this when the tests first import them."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ |= {"OMP_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Worker processes can only send text that is UTF-8, which captured file names need not be."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
+
+
+@contextmanager
+def process_restored() -> Iterator[None]:
+    """Undo what Hydra does to logging and what a job does to PyTorch, both for the whole process."""
+    import torch
+
+    root = logging.getLogger()
+    handlers, level, threads = root.handlers[:], root.level, torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+    """Restore the process after a fixture of several tests, too: it is set up before the fixtures of a test."""
+    if fixturedef.scope == "function":
+        return (yield)
+    with process_restored():
+        return (yield)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep fixtures of several tests away from the user's cache and data, and Hydra away from pytest's arguments."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MASKCLS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("MASKCLS_DATA", raising=False)
+        patch.setattr(sys, "argv", ["pytest"])
+        yield
 
 
 @pytest.fixture(autouse=True)
-def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has a cache, a working directory and a data folder of its own."""
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give every test its own cache, its own working directory, and the process as it was."""
     monkeypatch.setenv("MASKCLS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("MASKCLS_DATA", raising=False)
     working = tmp_path / "working"
     working.mkdir()
     monkeypatch.chdir(working)
-
-
-@pytest.fixture(autouse=True)
-def unchanged(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Hydra reads sys.argv and sets up logging for the whole process, and every job torch's threads and numbers."""
-    monkeypatch.setattr(sys, "argv", ["pytest"])
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
-    for handler in set(root.handlers) - set(handlers):
-        handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    with process_restored():
+        yield
     assert not GlobalHydra.instance().is_initialized()
 
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set with Train (2 x 24), Validation (2 x 8) and Test (2 x 6) images."""
+    """Two classes, each with 24 images in Train, 8 in Validation and 6 in Test. Tests must not change it."""
+    from images import write_dataset
+
     return write_dataset(tmp_path_factory.mktemp("data") / "set", {"Train": 24, "Validation": 8, "Test": 6})
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real images; the test is skipped where it is absent."""
+    """The folder of real images. A test that needs it is skipped if there is none."""
     folder = Path(os.environ.get("MASKCLS_SHARED", Path(__file__).parents[2] / "shared"))
     if not (folder / "data" / "facemask12k").is_dir():
         pytest.skip(f"no real images in {folder}; MASKCLS_SHARED names another folder")

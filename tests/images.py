@@ -1,4 +1,4 @@
-"""Images and data sets that the tests make for themselves."""
+"""Images and data sets that tests make."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ import numpy as np
 CLASSES = ("WithMask", "WithoutMask")
 
 
-def noisy_image(rng: np.random.Generator, masked: bool, height: int, width: int) -> np.ndarray:
-    """RGB uint8 [height, width, 3]: noise, with a bright blue lower half where ``masked``."""
+def noisy_image(rng: np.random.Generator, *, masked: bool, height: int, width: int) -> np.ndarray:
+    """Return noise, RGB uint8 [height, width, 3], with a bright blue lower half if ``masked``."""
     image = rng.integers(60, 180, (height, width, 3), dtype=np.uint8)
     if masked:
         image[height // 2 :] = (40, 80, 220)
@@ -25,18 +25,21 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 
 def write_dataset(root: Path, counts: dict[str, int], seed: int = 0) -> Path:
-    """Write ``root/SPLIT/CLASS/N.png`` with ``counts[SPLIT]`` images of each class; '' is a tree without splits."""
+    """Write ``counts[SPLIT]`` images ``root/SPLIT/CLASS/N.png`` of each class; '' stands for no split folder."""
     rng = np.random.default_rng(seed)
     for split, count in counts.items():
         for name in CLASSES:
             for number in range(count):
                 height, width = rng.integers(24, 60, 2)
-                write_image(root / split / name / f"{number}.png", noisy_image(rng, name == "WithMask", height, width))
+                write_image(
+                    root / split / name / f"{number}.png",
+                    noisy_image(rng, masked=name == "WithMask", height=height, width=width),
+                )
     return root
 
 
 def scene(seed: int, side: int = 160) -> np.ndarray:
-    """A picture of coloured shapes with corners to find again, another for each seed: RGB uint8 [side, side, 3]."""
+    """Draw coloured shapes whose corners can be found again, RGB uint8 [side, side, 3]."""
     rng = np.random.default_rng(seed)
     image = cv2.GaussianBlur(rng.integers(0, 256, (side, side, 3), dtype=np.uint8), (0, 0), side / 12)
     for _ in range(40):

@@ -1,11 +1,123 @@
-"""Tables: atomic, and harmless to a spreadsheet."""
+"""Files that appear whole or not at all, and tables that are harmless to a spreadsheet."""
 
 import csv
+import errno
+import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from maskcls.files import cell, table
+from maskcls.files import cell, remove_unfinished, replaced_atomically, sync, sync_all, table, write_json
+
+
+def test_a_file_is_replaced_when_the_block_ends_well() -> None:
+    path = Path("file")
+    path.write_text("old")
+    with replaced_atomically(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(Path().iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_file_stays_as_it_was_when_writing_fails(failure: BaseException) -> None:
+    path = Path("file")
+    path.write_text("old")
+
+    def write() -> None:
+        with replaced_atomically(path) as temporary:
+            temporary.write_text("half of the n")
+            raise failure
+
+    with pytest.raises(type(failure)):
+        write()
+    assert path.read_text() == "old"
+    assert list(Path().iterdir()) == [path]
+
+
+def test_json_is_written_as_people_read_it(tmp_path: Path) -> None:
+    write_json(tmp_path / "file.json", {"class": "마스크"})
+    assert (tmp_path / "file.json").read_text(encoding="utf-8") == '{\n  "class": "마스크"\n}\n'
+
+
+def test_a_file_name_that_is_not_utf8_survives_json(tmp_path: Path) -> None:
+    write_json(tmp_path / "file.json", {"path": "\udcff.png"})
+    assert json.loads((tmp_path / "file.json").read_text(encoding="utf-8")) == {"path": "\udcff.png"}
+
+
+def test_json_holds_no_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "file.json", {"loss": 0.5})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "file.json", {"loss": float("nan")})
+    assert json.loads((tmp_path / "file.json").read_text()) == {"loss": 0.5}
+    assert [path.name for path in tmp_path.glob("*.json*")] == ["file.json"]
+
+
+def is_folder(descriptor: int) -> bool:
+    return stat.S_ISDIR(os.fstat(descriptor).st_mode)
+
+
+def refuse_folders(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let folders fail to be flushed to the disk."""
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if is_folder(descriptor):
+            raise OSError(number, os.strerror(number))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_a_file_system_that_cannot_flush_folders_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_folders(errno.EINVAL, monkeypatch)
+    with replaced_atomically(Path("file")) as temporary:
+        temporary.write_text("new")
+    assert Path("file").read_text() == "new"
+
+
+def test_a_disk_that_fails_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_folders(errno.EIO, monkeypatch)
+    with pytest.raises(OSError, match="Input/output error"), replaced_atomically(Path("file")) as temporary:
+        temporary.write_text("new")
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    real = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        events.append("replace")
+        return real(self, target)
+
+    monkeypatch.setattr(os, "fsync", lambda descriptor: events.append("folder" if is_folder(descriptor) else "file"))
+    monkeypatch.setattr(Path, "replace", replace)
+    with replaced_atomically(Path("file")) as temporary:
+        temporary.write_text("new")
+    assert events == ["file", "replace", "folder"]
+
+
+def test_flushing_needs_a_file(tmp_path: Path) -> None:
+    sync_all()
+    (tmp_path / "file").touch()
+    sync(tmp_path / "file")
+    with pytest.raises(FileNotFoundError):
+        sync(tmp_path / "none")
+
+
+def test_only_what_is_unfinished_is_removed(tmp_path: Path) -> None:
+    kept = ["a.npy", ".a.npy", ".tmp", ".tmp1234567", "a.npy.1.tmp"]
+    removed = [".a.npy.1.tmp", ".b.npy.99.tmp", ".tmpA1b2C3"]
+    for name in (*kept, *removed):
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path, "a.npy")
+    assert (tmp_path / ".b.npy.99.tmp").exists()
+    assert not (tmp_path / ".a.npy.1.tmp").exists()
+    remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == sorted(kept)
 
 
 @pytest.mark.parametrize(

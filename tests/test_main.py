@@ -7,6 +7,7 @@ import pytest
 
 import maskcls
 from maskcls import __main__, cli
+from maskcls.config import SCHEMAS
 
 
 @pytest.mark.parametrize("arguments", [[], ["tarin"], ["--help"], [""]])
@@ -17,14 +18,19 @@ def test_no_command_or_an_unknown_one_shows_the_usage(
     assert __main__.main() == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == f"usage: python -m maskcls {{{','.join(cli.COMMANDS)}}} [key=value ...]\n"
+    assert err == f"usage: python -m maskcls {{{','.join(SCHEMAS)}}} [key=value ...]\n"
 
 
 @pytest.mark.parametrize("command", ["train", "eval", "predict"])
 def test_the_first_argument_is_the_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+    calls: list[tuple[str, list[str]]] = []
+
+    def main(command: str, arguments: list[str]) -> int:
+        calls.append((command, arguments))
+        return 3
+
     monkeypatch.setattr(sys, "argv", ["maskcls", command, "-m", "epochs=1,2"])
-    monkeypatch.setattr(cli, "main", lambda *call: calls.append(call) or 3)
+    monkeypatch.setattr(cli, "main", main)
     assert __main__.main() == 3
     assert calls == [(command, ["-m", "epochs=1,2"])]
 

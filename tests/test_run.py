@@ -17,15 +17,16 @@ from filelock import FileLock
 import maskcls
 from maskcls.config import TrainConfig, parse
 from maskcls.errors import MachineError, UserError
-from maskcls.files import replaced_atomically, write_json
-from maskcls.run import Run, claim_directory, find_checkpoint, is_held, read_run
+from maskcls.files import write_json
+from maskcls.run import Run, claim_directory, find_checkpoint, is_held, read_run, require_runs
 
 ROW = {"epoch": 1, "val_accuracy": 0.5}
 
 
 @pytest.fixture(scope="module")
 def config() -> TrainConfig:
-    return config_of("train", "data=synthetic", "data.cache_dir=/cache")
+    parsed: TrainConfig = config_of("train", "data=synthetic", "data.cache_dir=/cache")
+    return parsed
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_a_named_folder_that_is_not_free_is_refused(tmp_path: Path, kind: str) -
 
 @pytest.mark.parametrize("rename", [True, False])
 @pytest.mark.parametrize("parent", ["file", "file/below"])
-def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path, parent: str, rename: bool) -> None:
+def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path, parent: str, *, rename: bool) -> None:
     (tmp_path / "file").touch()
     wanted = tmp_path / parent / "run"
     with pytest.raises(UserError, match=rf"^{re.escape(str(wanted))}: cannot make this folder: "):
@@ -134,49 +135,6 @@ def test_a_full_disk_is_the_machines_failure(tmp_path: Path, monkeypatch: pytest
         claim_directory(tmp_path / "run", rename=True)
 
 
-def test_a_file_is_replaced_when_the_block_ends_well() -> None:
-    path = Path("file")
-    path.write_text("old")
-    with replaced_atomically(path) as temporary:
-        temporary.write_text("new")
-        assert path.read_text() == "old"
-    assert path.read_text() == "new"
-    assert list(Path().iterdir()) == [path]
-
-
-@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])
-def test_a_file_stays_as_it_was_when_writing_fails(failure: BaseException) -> None:
-    path = Path("file")
-    path.write_text("old")
-
-    def write() -> None:
-        with replaced_atomically(path) as temporary:
-            temporary.write_text("half of the n")
-            raise failure
-
-    with pytest.raises(type(failure)):
-        write()
-    assert path.read_text() == "old"
-    assert list(Path().iterdir()) == [path]
-
-
-def test_json_is_written_as_people_read_it(tmp_path: Path) -> None:
-    write_json(tmp_path / "file.json", {"class": "마스크"})
-    assert (tmp_path / "file.json").read_text(encoding="utf-8") == '{\n  "class": "마스크"\n}\n'
-
-
-def test_a_file_name_that_is_not_utf8_survives_json(tmp_path: Path) -> None:
-    write_json(tmp_path / "run.json", {"path": "\udcff.png"})
-    assert read_run(tmp_path) == {"path": "\udcff.png"}
-
-
-def test_json_holds_no_nan(tmp_path: Path) -> None:
-    write_json(tmp_path / "run.json", {"loss": 0.5})
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "run.json", {"loss": float("nan")})
-    assert read_run(tmp_path) == {"loss": 0.5}
-
-
 @pytest.mark.parametrize("content", [None, "", "{", "[1]", '"text"'])
 def test_a_run_json_that_cannot_be_read_is_empty(tmp_path: Path, content: str | None) -> None:
     if content is not None:
@@ -189,19 +147,106 @@ def test_a_run_json_is_read_back(tmp_path: Path) -> None:
     assert read_run(tmp_path) == {"status": "finished"}
 
 
-@pytest.mark.parametrize("named", ["run", "run/checkpoints/best.pt"])
-def test_a_checkpoint_is_found_by_its_name_or_its_run(tmp_path: Path, named: str) -> None:
-    best = tmp_path / "run" / "checkpoints" / "best.pt"
-    best.parent.mkdir(parents=True)
-    best.touch()
-    assert find_checkpoint(tmp_path / named) == best
+def make_checkpoints(run: Path, *names: str) -> Path:
+    """A run directory with empty files as checkpoints."""
+    (run / "checkpoints").mkdir(parents=True)
+    for name in names:
+        (run / "checkpoints" / name).touch()
+    return run
 
 
-def test_a_checkpoint_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^ckpt=.*/best\.pt: no such file; a run writes RUN/checkpoints/best\.pt and"):
-        find_checkpoint(tmp_path / "best.pt")
-    with pytest.raises(UserError, match=r"^ckpt=.*: no checkpoints/best\.pt in this folder; expected a file, or a run"):
-        find_checkpoint(tmp_path)
+def refusal(path: Path) -> str:
+    """The message that refuses a checkpoint, without its name."""
+    with pytest.raises(UserError) as caught:
+        find_checkpoint(path)
+    assert str(caught.value).startswith(f"ckpt={path}: ")
+    return str(caught.value).removeprefix(f"ckpt={path}: ")
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        ("run", "best"),
+        ("run/", "best"),
+        ("run/best", "best"),
+        ("run/last", "last"),
+        ("run/checkpoints/best.safetensors", "best"),
+        ("run/checkpoints/last.safetensors", "last"),
+        ("run/checkpoints/previous.safetensors", "previous"),
+    ],
+)
+def test_a_checkpoint_is_found_by_its_name_or_its_run(tmp_path: Path, named: str, found: str) -> None:
+    make_checkpoints(tmp_path / "run", "best.safetensors", "last.safetensors", "previous.safetensors")
+    assert find_checkpoint(tmp_path / named) == tmp_path / "run" / "checkpoints" / f"{found}.safetensors"
+
+
+def test_a_checkpoint_is_found_from_within_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(make_checkpoints(tmp_path / "run", "best.safetensors", "last.safetensors"))
+    for named, found in ((".", "best"), ("best", "best"), ("last", "last")):
+        assert find_checkpoint(Path(named)) == Path("checkpoints") / f"{found}.safetensors"
+
+
+@pytest.mark.parametrize("name", ["best", "last"])
+def test_a_run_may_be_called_best_or_last(tmp_path: Path, name: str) -> None:
+    run = make_checkpoints(tmp_path / name, "best.safetensors", "last.safetensors")
+    assert find_checkpoint(run) == run / "checkpoints" / "best.safetensors"
+    assert find_checkpoint(run / "last") == run / "checkpoints" / "last.safetensors"
+
+
+@pytest.mark.parametrize("name", ["best", "last", "any.name", "model.pt"])
+def test_a_file_is_taken_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert find_checkpoint(tmp_path / name) == tmp_path / name
+
+
+@pytest.mark.parametrize("named", ["best.safetensors", "run", "run/best", "run/last"])
+def test_a_checkpoint_that_is_not_there_is_refused(tmp_path: Path, named: str) -> None:
+    assert refusal(tmp_path / named) == (
+        "no such file; a run writes RUN/checkpoints/best.safetensors and last.safetensors"
+    )
+
+
+@pytest.mark.parametrize(("named", "lacking"), [("run", "best"), ("run/best", "best"), ("run/last", "last")])
+def test_a_run_without_the_checkpoint_is_refused(tmp_path: Path, named: str, lacking: str) -> None:
+    make_checkpoints(tmp_path / "run", "previous.safetensors")
+    assert refusal(tmp_path / named) == (
+        f"no checkpoints/{lacking}.safetensors in this folder; expected a checkpoint file or a run directory"
+    )
+
+
+@pytest.mark.parametrize("names", [["best.pt", "last.pt"], ["best.pt"], ["last.pt"]])
+@pytest.mark.parametrize("named", ["run", "run/best", "run/last"])
+def test_a_run_of_an_older_version_is_known(tmp_path: Path, named: str, names: list[str]) -> None:
+    make_checkpoints(tmp_path / "run", *names)
+    assert refusal(tmp_path / named) == (
+        "an older version of maskcls trained this; its .pt checkpoints are not read any more"
+    )
+
+
+def test_a_checkpoint_that_cannot_be_reached_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refusal(tmp_path / ("x" * 300)) == "File name too long"
+
+    def refuse(self: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert refusal(tmp_path / "run") == "Permission denied"
+
+
+def test_runs_to_compare_are_two_or_more(tmp_path: Path) -> None:
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for run in runs:
+        run.mkdir()
+        write_json(run / "run.json", {})
+    require_runs(runs)
+    for few in ([], runs[:1]):
+        with pytest.raises(UserError, match=r"^runs: expected two run directories or more, as in runs=\[A,B\]$"):
+            require_runs(few)
+    (tmp_path / "c").mkdir()
+    with pytest.raises(
+        UserError, match=rf"^runs: {re.escape(str(tmp_path))}/c is no run directory: it has no run\.json$"
+    ):
+        require_runs([*runs, tmp_path / "c"])
 
 
 def test_a_run_starts_with_its_configuration_and_record(run: Run, config: TrainConfig) -> None:
@@ -273,12 +318,13 @@ def test_a_run_ends_with_its_status(run: Run, status: str, exit_status: int, err
 
 
 def test_a_run_is_resumed_by_one_process_at_a_time(run: Run) -> None:
-    with pytest.raises(UserError, match="another process is at this run"):
+    with pytest.raises(UserError, match="another process works on this run"):
         Run.resume(run.directory, [])
     run.finish("interrupted", 143, "interrupted")
     assert sorted(path.name for path in run.directory.iterdir()) == ["config.yaml", "run.json"]
     (run.directory / "checkpoints").mkdir()
-    (run.directory / "checkpoints" / ".last.pt.123.tmp").touch()  # of a process that was killed
+    for name in (".last.safetensors.123.tmp", ".tmpA1b2C3"):  # of a process that was killed
+        (run.directory / "checkpoints" / name).touch()
     before = (run.directory / "config.yaml").read_bytes()
     resumed = Run.resume(run.directory, ["epochs=99"])
     assert resumed.is_resumed

@@ -48,7 +48,7 @@ def test_train_eval_and_predict_from_a_wheel(scripts: Path, dataset: Path) -> No
     assert "of 12, 95 % interval" in evaluated.stdout
     predicted = run(scripts, "maskcls-predict", "ckpt=run", f"source={dataset}/Test", "device=cpu")
     assert predicted.returncode == 0, predicted.stderr
-    assert "12 images classified, 0 unreadable" in predicted.stdout
+    assert "12 images predicted, 0 unreadable" in predicted.stdout
     audited = run(scripts, "maskcls-audit", f"data.root={dataset}", "hydra.run.dir=audit")
     assert audited.returncode == 0, audited.stderr
     assert Path("audit/report.html").is_file()
@@ -63,7 +63,7 @@ def test_train_eval_and_predict_from_a_wheel(scripts: Path, dataset: Path) -> No
 
 
 def test_the_wheel_runs_its_own_code(scripts: Path) -> None:
-    shown = run(scripts, "python", "-c", "import maskcls.cli; print(maskcls.cli.CONFIG_DIR)")
+    shown = run(scripts, "python", "-c", "from maskcls.config import CONFIG_DIR; print(CONFIG_DIR)")
     assert (
         Path(shown.stdout.strip()) == next((scripts.parent / "lib").glob("python*")) / "site-packages/maskcls/configs"
     )

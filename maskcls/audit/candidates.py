@@ -1,29 +1,29 @@
-"""Which pairs of images have similar local features, found without comparing all images with all others.
+"""Finds pairs of images with similar local features, without comparing every image with every other.
 
 An inverted index of visual words (Sivic and Zisserman 2003, https://doi.org/10.1109/ICCV.2003.1238663) on a product of
 two codebooks (Babenko and Lempitsky 2012, https://doi.org/10.1109/CVPR.2012.6248038), with binary signatures that tell
 the descriptors of one word apart (Jégou, Douze and Schmid 2008, https://doi.org/10.1007/978-3-540-88682-2_24).
-The work grows in proportion to the number of images: the codebooks grow with it, so that the words stay as rare.
+The work grows linearly with the number of images: the codebooks grow with it, so that words stay equally rare.
 """
 
 import numpy as np
 import torch
 
-# descriptors of one word, on average
+# average number of descriptors per word
 DESCRIPTORS_PER_WORD = 8
-# principal components of the descriptors, half of them for each codebook
+# principal components of the descriptors that words are made of, half of them in each codebook
 COMPONENTS = 16
-# words of each codebook that a descriptor is looked up in, nearest first
+# number of nearest words in each codebook that a descriptor is looked up in
 PROBES = 2
-# principal components that signatures are made of
+# principal components of the descriptors that signatures are made of
 SIGNATURE_COMPONENTS = 64
-# descriptors of one word that are looked at, the first: a watermark's word is in every image
+# number of descriptors of a word that are looked at, the first ones: a watermark's word is in every image
 MAX_PER_WORD = 100
-# of the 64 bits of two signatures, how many may differ at most
+# largest number of the 64 bits in which the signatures of similar descriptors differ
 MAX_DISTANCE = 12
-# descriptors that the components and the codebooks are drawn from
+# number of descriptors that components and codebooks are computed from
 SAMPLE = 100_000
-# descriptors that are encoded at a time: their distances to a codebook's words stay in the processor's cache
+# number of descriptors encoded at a time: their distances to a codebook's words stay in the processor's cache
 CHUNK = 1024
 
 
@@ -32,8 +32,8 @@ class DescriptorIndex:
 
     Args:
         descriptors: uint8 [descriptors, 128]; read in order, a part at a time.
-        owners: int64 [descriptors], the image that each is of; -1 leaves it out.
-        seed: of the codebooks, which are drawn from the descriptors, and of the signatures.
+        owners: int64 [descriptors], position of the image of each descriptor; -1 leaves the descriptor out.
+        seed: seed of the codebooks and of the signatures.
     """
 
     def __init__(self, descriptors: np.ndarray, owners: np.ndarray, seed: int = 0) -> None:
@@ -45,7 +45,7 @@ class DescriptorIndex:
         self.mean = sample.mean(dim=0)
         variances, directions = torch.linalg.eigh((sample - self.mean).T @ (sample - self.mean) / len(sample))
         deviations = variances.flip(0).clamp(min=1e-6).sqrt()
-        # scaled to unit variance, words are as frequent as each other; half as much keeps noise out of the signatures
+        # words are equally frequent after scaling to unit variance; signatures have less noise with half the scaling
         self.to_words = directions.flip(1)[:, :COMPONENTS] / deviations[:COMPONENTS]
         projection = torch.from_numpy(generator.normal(size=(SIGNATURE_COMPONENTS, 64)).astype(np.float32))
         scaled = directions.flip(1)[:, :SIGNATURE_COMPONENTS] / deviations[:SIGNATURE_COMPONENTS].sqrt()
@@ -65,7 +65,7 @@ class DescriptorIndex:
         self.starts = np.concatenate([[0], np.cumsum(np.bincount(cells, minlength=words * words))])
 
     def _encode(self, descriptors: np.ndarray, rows: np.ndarray, probes: int) -> tuple[np.ndarray, np.ndarray]:
-        """Of some descriptors the nearest cells, int64 [rows, probes squared], and the signatures, uint64 [rows]."""
+        """Look up the nearest words, int64 [rows, probes squared], and the signatures, uint64 [rows], of some rows."""
         probes = min(probes, len(self.codebooks[0]))
         cells = np.empty((len(rows), probes**2), dtype=np.int64)
         signatures = np.empty(len(rows), dtype=np.uint64)
@@ -89,22 +89,22 @@ class DescriptorIndex:
 
         Args:
             descriptors: uint8 [descriptors, 128].
-            askers: int32 [descriptors], the image that each is of.
+            askers: int64 [descriptors], position of the image of each descriptor.
 
         Returns:
-            Three arrays, an entry for each pair that has any: the asker, the other image, and how many of the asker's
-            descriptors have a similar one in it.
+            Three int64 arrays with one entry for each pair that has similar descriptors: the asker, the other image,
+            and the number of the asker's descriptors with a similar one in the other image.
         """
         cells, signatures = self._encode(descriptors, np.arange(len(descriptors)), PROBES)
         starts = self.starts[cells].ravel()
         sizes = np.minimum(self.starts[cells + 1].ravel() - starts, MAX_PER_WORD)
-        # the positions of all entries of all cells, one cell after the other
+        # positions of all entries of all words, one word after the other
         rows = np.repeat(np.arange(sizes.size) // cells.shape[1], sizes)
         positions = np.arange(sizes.sum()) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
         similar = np.bitwise_count(signatures[rows] ^ self.signatures[positions]) <= MAX_DISTANCE
         rows, others = rows[similar], self.owners[positions[similar]]
         is_other = askers[rows] != others
-        # a descriptor votes once for an image, however many similar ones that has
+        # a descriptor votes once for an image, however many similar descriptors the image has
         voted = np.sort(_pair(rows[is_other], others[is_other]))
         voted = voted[np.append(True, voted[1:] != voted[:-1])[: len(voted)]]  # np.unique's hash table is slower
         pairs, votes = np.unique(_pair(askers[voted >> 32], voted & 0xFFFFFFFF), return_counts=True)
@@ -112,5 +112,5 @@ class DescriptorIndex:
 
 
 def _pair(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Two whole numbers below 2**31 as one, int64."""
+    """Pack two whole numbers below 2**31 into one, int64."""
     return first.astype(np.int64) << 32 | second

@@ -1,4 +1,4 @@
-"""Which files of a data set show one photograph, told from their pixels; names and folders are never looked at."""
+"""Finds the files of a data set that show one photograph, from pixels alone: names and folders are not looked at."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from maskcls.audit.files import FileFacts, one_thread_each
 from maskcls.audit.geometry import Match, match
 from maskcls.cores import in_threads, usable_cores
 
-# descriptors that two images must have in common to be compared
+# number of similar descriptors from which two images are compared
 MIN_VOTES = 3
-# of an image, the others with most descriptors in common that it is compared with, as it is and mirrored: faces are
-# alike, so that without a bound the pairs would grow with the square of the number of images
+# number of images that an image is compared with, those with most similar descriptors, as it is and mirrored: faces are
+# alike, and without a bound the pairs would grow with the square of the number of images
 MAX_CANDIDATES = 10
-# images whose descriptors are looked up at a time
+# number of images whose descriptors are looked up at a time
 IMAGES_AT_A_TIME = 200
 
 IDENTICAL_FILE = "identical file"
@@ -27,7 +27,7 @@ REENCODED = "re-encoded"
 RESIZED = "resized"
 TRANSFORMED = "transformed"
 EDITED = "edited"
-# strongest first; a file's evidence is its strongest link's
+# strongest first; a file has the evidence of its strongest link
 EVIDENCE = (IDENTICAL_FILE, IDENTICAL_PIXELS, REENCODED, RESIZED, TRANSFORMED, EDITED)
 
 
@@ -37,9 +37,9 @@ class Link:
 
     Attributes:
         first, second: positions of the files.
-        evidence: one of `EVIDENCE`; ``transformed`` is rotated, moved, zoomed or mirrored; ``edited`` has a part
-            replaced, as by a mask that was drawn on: such files are related, not duplicates.
-        match: how one lies on the other; None where they are identical.
+        evidence: one of `EVIDENCE`. A ``transformed`` picture is rotated, moved, zoomed or mirrored. In an ``edited``
+            one a part was replaced, for example by a drawn mask: such files are related, but not near-duplicates.
+        match: how one image lies on the other; None where they are identical.
     """
 
     first: int
@@ -49,9 +49,9 @@ class Link:
 
 
 def find_links(facts: Sequence[FileFacts], store: FeatureStore) -> list[Link]:
-    """Link the files that show one photograph, enough of them that each group hangs together.
+    """Link files that show one photograph. Links connect each group, but not every pair in it.
 
-    Files that cannot be read are left out; those of a single colour are linked only to identical files.
+    Files that cannot be read are left out. Files of a single colour are linked only to identical files.
     """
     readable = [i for i, fact in enumerate(facts) if fact.fault is None]
     links = _identical(readable, lambda i: facts[i].digest, IDENTICAL_FILE)
@@ -63,7 +63,7 @@ def find_links(facts: Sequence[FileFacts], store: FeatureStore) -> list[Link]:
 
 
 def _identical(images: Iterable[int], key: Callable[[int], Hashable], evidence: str) -> list[Link]:
-    """Links from the first image of each key to the others."""
+    """Link the first image of each key to the others."""
     first: dict[Hashable, int] = {}
     links = []
     for image in images:
@@ -79,18 +79,15 @@ def _without_copies(images: Iterable[int], links: Iterable[Link]) -> list[int]:
 
 
 def _similar(images: Sequence[int], facts: Sequence[FileFacts], store: FeatureStore) -> list[Link]:
-    """Links between images with similar local features, where these agree on how one lies on the other."""
-
+    """Link images whose local features and pixels match."""
     duplicates = DisjointSet(images)
     links = []
     pairs = _candidates(images, store)
-    # one after the other: in threads, which wait for each other in many small calls, it takes longer
+    # in one thread: several would wait for each other in many small calls, and take longer
     for first, second, mirror in tqdm(pairs.tolist(), desc="compare", unit=" pairs", leave=False, disable=None):
         if duplicates.connected(first, second):
             continue
-        found = match(
-            store.features(first), store.features(second), store.thumbnail(first), store.thumbnail(second), bool(mirror)
-        )
+        found = match(store.features(first), store.features(second), mirror=bool(mirror))
         if found is None:
             continue
         evidence = _evidence(found, facts[first], facts[second])
@@ -109,10 +106,10 @@ def _evidence(found: Match, first: FileFacts, second: FileFacts) -> str:
 
 
 def _candidates(images: Sequence[int], store: FeatureStore) -> np.ndarray:
-    """Pairs of images with descriptors in common, most first, and whether it is those of the mirror image.
+    """Find pairs of images with similar descriptors, those with most first.
 
     Returns:
-        int32 [pairs, 3], rows of first image, second image, mirror; first below second.
+        int32 [pairs, 3], rows of first image, second image, and whether one is mirrored; first is below second.
     """
     owners = np.full(store.starts[-1], -1)
     for image in images:
@@ -122,7 +119,7 @@ def _candidates(images: Sequence[int], store: FeatureStore) -> np.ndarray:
     index = DescriptorIndex(store.descriptors, owners)
 
     def ask(start: int) -> np.ndarray:
-        """The pairs of some images: int32 [pairs, 4], with their votes."""
+        """Find the pairs of some images: int32 [pairs, 4], the last column is their votes."""
         found = []
         part = images[start : start + IMAGES_AT_A_TIME]
         rows = slice(store.starts[part[0]], store.starts[part[-1] + 1])
@@ -141,47 +138,44 @@ def _candidates(images: Sequence[int], store: FeatureStore) -> np.ndarray:
         bar = tqdm(asked, total=len(starts), desc="look up", unit=" parts", leave=False, disable=None)
         pairs = np.concatenate(list(bar))
     pairs = pairs[np.lexsort((pairs[:, 2], pairs[:, 1], pairs[:, 0], -pairs[:, 3]))]
-    # both of a pair may have asked: the first of its rows, the one with more votes, stays
+    # both images of a pair may have asked for it: keep the row with more votes, which is the first
     _, first = np.unique(pairs[:, :3], axis=0, return_index=True)
     unique: np.ndarray = pairs[np.sort(first), :3]
     return unique
 
 
 def _most(askers: np.ndarray, counted: np.ndarray, limit: int) -> np.ndarray:
-    """Which entries are among the ``limit`` highest counts of their asker; of equals, the first."""
+    """Mark the entries with the ``limit`` highest counts of each asker, bool [entries]; ties go to the first."""
     order = np.lexsort((-counted, askers))
-    ordered = askers[order]
-    is_first = np.ones(len(ordered), dtype=bool)
-    is_first[1:] = ordered[1:] != ordered[:-1]
-    starts = np.flatnonzero(is_first)
-    rank = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.append(starts, len(ordered))))
-    kept = np.zeros(len(ordered), dtype=bool)
+    _, starts, asker = np.unique(askers[order], return_index=True, return_inverse=True)
+    rank = np.arange(len(order)) - starts[asker]
+    kept = np.zeros(len(order), dtype=bool)
     kept[order[rank < limit]] = True
     return kept
 
 
 @dataclass(frozen=True)
-class Groups:
-    """Files by photograph.
+class FileGroups:
+    """Group of each file. Groups are numbered in the order of their first files.
 
     Attributes:
-        of_file: int64 [files], the number of each file's photograph, counted in the order of their first files.
-        duplicates_of_file: the same, without the links between edited pictures.
-        evidence: of each file, the strongest that links it, empty for a file of its own.
+        of_file: int64 [files], number of each file's group.
+        unedited: int64 [files], the same without the links between edited pictures.
+        evidence: evidence of the strongest link of each file, "" for a file without links.
     """
 
     of_file: np.ndarray
-    duplicates_of_file: np.ndarray
+    unedited: np.ndarray
     evidence: tuple[str, ...]
 
 
-def group(count: int, links: Sequence[Link]) -> Groups:
-    """The connected parts of the files, of which there are ``count``."""
+def group(count: int, links: Sequence[Link]) -> FileGroups:
+    """Group ``count`` files: the groups are the connected components of the links."""
     strongest = [len(EVIDENCE)] * count
     for link in links:
         for image in (link.first, link.second):
             strongest[image] = min(strongest[image], EVIDENCE.index(link.evidence))
-    return Groups(
+    return FileGroups(
         _components(count, links),
         _components(count, [link for link in links if link.evidence != EDITED]),
         tuple((*EVIDENCE, "")[rank] for rank in strongest),

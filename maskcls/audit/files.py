@@ -1,4 +1,4 @@
-"""The one pass over the files of a data set: what each is, and what is measured on its pixels."""
+"""Reads every file of a data set once: facts about the file, and measurements on its pixels."""
 
 import hashlib
 import io
@@ -18,44 +18,38 @@ from maskcls.audit.features import Features, FeatureStore, extract, grey_thumbna
 from maskcls.cores import in_threads
 from maskcls.data.decode import UnreadableImageError, decode_bytes, read_bytes
 
-# formats by the endings that names have
+# formats by the suffixes of file names
 FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".bmp": "BMP",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".gif": "GIF",
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe"), "JPEG"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    **{f".{name.lower()}": name for name in ("PNG", "BMP", "WEBP", "GIF")},
 }
-# what a photograph is stored as; others are grey, or have a palette, an alpha channel or more than 8 bits
+# mode of an ordinary photograph; others are grey, or have a palette, an alpha channel or more than 8 bits
 USUAL_MODE = "RGB"
-# a spread of the pixels below this is none: two of 255 levels
+# an image has a single colour where its pixels deviate by less than this, two of 255 levels
 CONSTANT = 2 / 255
 
-# pixels a side of the image that the spectrum is taken of, and its bands, from low frequencies to high ones
+# side in pixels of the image that the spectrum is computed on, and number of its bands, from low frequencies to high
 SPECTRUM_SIDE, BANDS = 128, 8
-# pixels a side of the image whose rim is the border, and the width of that: an eighth on each side
+# side in pixels of the image whose rim is the border, and width of the border: an eighth of the side
 BORDER_SIDE, BORDER_WIDTH = 16, 2
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What an audit says of one file.
+    """Facts about one file.
 
     Attributes:
-        path: relative to the data set's root.
-        size: bytes.
-        fault: why it cannot be read, None where it can.
+        path: path relative to the data set's root.
+        size: size in bytes.
+        fault: reason why the image cannot be read, None where it can.
         digest: SHA-256 of the bytes.
-        format: that its content has: PNG, JPEG, ..., or unknown.
-        mode: as Pillow names it: RGB, L (grey), P (palette), RGBA, I;16, ...
-        is_truncated: whether its end is missing, though it can be decoded.
-        width, height: pixels, as it is shown.
-        pixel_digest: SHA-256 of size and RGB pixels.
-        mean, deviation: of each channel's pixels, 0..1; the deviation is the standard one.
+        format: format of the content: PNG, JPEG, ..., or unknown.
+        mode: Pillow's name of the pixel format: RGB, L (grey), P (palette), RGBA, I;16, ...
+        is_truncated: whether the end of the file is missing, although it can be decoded.
+        width, height: size in pixels, as the image is shown.
+        pixel_digest: SHA-256 of the size and the RGB pixels.
+        mean, deviation: mean and standard deviation of each channel, red, green and blue, 0..1.
     """
 
     path: str
@@ -73,12 +67,12 @@ class FileFacts:
 
     @property
     def suffix_lies(self) -> bool:
-        """Whether the name ends in that of another format."""
+        """Whether the file name has the suffix of another format."""
         return self.fault is None and FORMATS[Path(self.path).suffix.lower()] != self.format
 
     @property
     def name_is_unreadable(self) -> bool:
-        """Whether the name holds bytes that are no UTF-8."""
+        """Whether the name contains bytes that are not UTF-8."""
         return any("\udc80" <= letter <= "\udcff" for letter in self.path)
 
     @property
@@ -88,12 +82,12 @@ class FileFacts:
 
 
 class Inspection(NamedTuple):
-    """What `inspect_files` finds; arrays have a row for each file, of zeros for those that cannot be read.
+    """Facts and measurements of all files. The arrays have a row of zeros for each file that cannot be read.
 
     Attributes:
-        facts: of each file.
-        spectra: float32 [files, BANDS], logarithm of each band's share of the energy.
-        borders: uint8 [files, ...], the colours along the border.
+        facts: facts about each file.
+        spectra: float32 [files, BANDS], as `spectrum` returns them.
+        borders: uint8 [files, values], as `border` returns them.
     """
 
     facts: list[FileFacts]
@@ -101,27 +95,33 @@ class Inspection(NamedTuple):
     borders: np.ndarray
 
 
+class _Measured(NamedTuple):
+    features: Features
+    spectrum: np.ndarray
+    border: np.ndarray
+
+
 def inspect_files(root: Path, paths: Sequence[str], store: FeatureStore, threads: int) -> Inspection:
-    """Read each file once, in parallel; local features and thumbnails are added to ``store``, in the same order."""
+    """Read each file once, in parallel, and add its local features to ``store`` in the order of ``paths``."""
     border_values = (BORDER_SIDE**2 - (BORDER_SIDE - 2 * BORDER_WIDTH) ** 2) * 3
     spectra = np.zeros((len(paths), BANDS), dtype=np.float32)
     borders = np.zeros((len(paths), border_values), dtype=np.uint8)
     facts = []
     with one_thread_each(), in_threads(lambda path: _inspect(root, path), paths, threads) as inspected:
         bar = tqdm(inspected, total=len(paths), desc="read", unit=" images", leave=False, disable=None)
-        for row, (fact, image) in enumerate(bar):
+        for row, (fact, measured) in enumerate(bar):
             facts.append(fact)
-            store.add(*(image[:2] if image else (None, None)))
-            if image is not None:
-                spectra[row], borders[row] = image[2:]
+            store.add(measured and measured.features)
+            if measured is not None:
+                spectra[row], borders[row] = measured.spectrum, measured.border
     return Inspection(facts, spectra, borders)
 
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Let OpenCV's and torch's functions be of one thread: those that call them are several.
+    """Let functions of OpenCV and torch use a single thread, because several threads call them.
 
-    Threads that share small pieces of work wait for each other, and the longer where another program wants the cores.
+    Threads that share small pieces of work wait for each other, the more so where other programs use the cores.
     """
     before = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(1)
@@ -133,11 +133,7 @@ def one_thread_each() -> Iterator[None]:
         torch.set_num_threads(before[1])
 
 
-Measured = tuple[np.ndarray, Features, np.ndarray, np.ndarray]
-
-
-def _inspect(root: Path, path: str) -> tuple[FileFacts, Measured | None]:
-    """The facts of a file, and its thumbnail, features, spectrum and border."""
+def _inspect(root: Path, path: str) -> tuple[FileFacts, _Measured | None]:
     content, kind = b"", "unknown"
     try:
         content = read_bytes(root / path)
@@ -160,8 +156,7 @@ def _inspect(root: Path, path: str) -> tuple[FileFacts, Measured | None]:
         mean=tuple(mean.tolist()),
         deviation=tuple(deviation.tolist()),
     )
-    thumbnail = grey_thumbnail(image)
-    return facts, (thumbnail, extract(thumbnail), spectrum(image), border(image))
+    return facts, _Measured(extract(grey_thumbnail(image)), spectrum(image), border(image))
 
 
 def _pixel_digest(image: np.ndarray) -> str:
@@ -181,10 +176,10 @@ def _format_and_mode(content: bytes) -> tuple[str, str]:
 
 
 def is_truncated(content: bytes, kind: str) -> bool:
-    """Whether the end of an image file is missing, which decoders fill with grey rather than complain.
+    """Tell whether the end of an image file is missing. Some decoders fill it with grey without an error.
 
     Args:
-        kind: PNG, JPEG, ...; of TIFF and unknown formats it cannot be told.
+        kind: format of the content: PNG, JPEG, ... For TIFF and unknown formats the answer is always no.
     """
     match kind:
         case "JPEG":  # end of image, after the last start of scan
@@ -202,7 +197,7 @@ def is_truncated(content: bytes, kind: str) -> bool:
 
 
 def spectrum(image: np.ndarray) -> np.ndarray:
-    """How an image's energy is spread over frequencies: float32 [BANDS], logarithms of shares, low ones first."""
+    """Compute the log of each frequency band's share of an image's energy, low ones first: float32 [BANDS]."""
     grey = cv2.cvtColor(cv2.resize(image, (SPECTRUM_SIDE, SPECTRUM_SIDE)), cv2.COLOR_RGB2GRAY).astype(np.float32)
     window = np.hanning(SPECTRUM_SIDE)[:, None] * np.hanning(SPECTRUM_SIDE)
     energy = np.abs(np.fft.rfft2((grey - grey.mean()) * window)) ** 2
@@ -213,7 +208,7 @@ def spectrum(image: np.ndarray) -> np.ndarray:
 
 
 def border(image: np.ndarray) -> np.ndarray:
-    """The colours along an image's border, without the middle three quarters where a face is: uint8 [...]."""
+    """Return the colours along an image's border, uint8 [values], without the middle where the face is."""
     small = cv2.resize(image, (BORDER_SIDE, BORDER_SIDE), interpolation=cv2.INTER_AREA)
     is_border = np.ones((BORDER_SIDE, BORDER_SIDE), dtype=bool)
     is_border[BORDER_WIDTH:-BORDER_WIDTH, BORDER_WIDTH:-BORDER_WIDTH] = False

@@ -1,22 +1,24 @@
-"""What an audit concludes: findings in sentences, each with its severity."""
+"""Conclusions of an audit: findings in sentences, each with a severity."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-from maskcls.audit.duplicates import EDITED, Groups, Link
+from maskcls.audit.duplicates import EDITED, FileGroups, Link
 from maskcls.audit.files import USUAL_MODE, FileFacts
 from maskcls.audit.shortcuts import Shortcut
 from maskcls.data.index import Index
 
 Severity = Literal["severe", "doubtful", "note"]
 Kind = Literal["leak", "shortcut", "bad_file", "conflict", "duplicates", "oddity"]
-# share of a class's files in a split that may be in train, too, before the leak is severe
+# in the order in which findings are listed
+SEVERITIES, KINDS = get_args(Severity), get_args(Kind)
+# a leak is severe where more than this share of a class's files in a split is also in train
 TOLERATED_LEAK = 0.01
-# examples of files that a finding names
+# number of files that a finding names as examples
 EXAMPLES = 5
 
 
@@ -25,10 +27,10 @@ class Finding:
     """One conclusion.
 
     Attributes:
-        kind: what ``fail_on`` may name: leak, conflict, shortcut or bad_file; others are duplicates and oddity.
+        kind: what was found; ``fail_on`` may name a leak, conflict, shortcut or bad_file.
         severity: severe makes an accuracy worthless, doubtful should be looked at, a note changes little.
         text: one sentence.
-        files: some of the files that it is about.
+        files: paths of some of the files concerned.
     """
 
     kind: Kind
@@ -39,85 +41,81 @@ class Finding:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Where each file stands: its split, its class, its photograph.
+    """Split, class and group of each file, split after split.
 
     Attributes:
-        splits, classes: names, one for each file.
-        photographs: int64, equal for files that show the same; without those that were edited in ``duplicates``.
+        splits, classes: str [files], names.
+        groups: which files show one photograph.
     """
 
     splits: np.ndarray
     classes: np.ndarray
-    photographs: np.ndarray
-    duplicates: np.ndarray
+    groups: FileGroups
 
     @classmethod
-    def of(cls, index: Index, groups: Groups) -> "Labelled":
-        """Of an index's files, split after split."""
+    def of(cls, index: Index, groups: FileGroups) -> "Labelled":
+        """Describe the files of an index."""
         splits = [name for name, split in index.splits.items() for _ in split.paths]
         classes = [index.classes[label] for split in index.splits.values() for label in split.labels]
-        return cls(np.array(splits), np.array(classes), groups.of_file, groups.duplicates_of_file)
+        return cls(np.array(splits), np.array(classes), groups)
 
 
-def leaks(files: Labelled) -> list[dict[str, Any]]:
-    """Of each split but train, and each class: how many files have a copy in the training split.
+@dataclass(frozen=True)
+class Leak:
+    """Number of files of one class in one split, and of those among them whose group is also in train."""
 
-    Copies with a part replaced count, too: the same photograph was trained on.
+    split: str
+    class_name: str
+    files: int
+    also_in_train: int
+
+
+def leaks(files: Labelled) -> list[Leak]:
+    """Count, for each class of each other split, the files whose group is also in train.
+
+    Edited copies count as well, because their photograph was trained on.
     """
-    trained = set(files.photographs[files.splits == "train"].tolist())
-    rows = []
+    all_groups = files.groups.of_file
+    trained = set(all_groups[files.splits == "train"].tolist())
+    found = []
     for split in dict.fromkeys(files.splits.tolist()):
         for name in sorted(set(files.classes.tolist())):
-            chosen = files.photographs[(files.splits == split) & (files.classes == name)]
-            if split == "train" or not trained or not len(chosen):
-                continue
-            rows.append(
-                {
-                    "split": split,
-                    "class": name,
-                    "files": len(chosen),
-                    "files_also_in_train": sum(photograph in trained for photograph in chosen.tolist()),
-                }
-            )
-    return rows
+            groups = all_groups[(files.splits == split) & (files.classes == name)].tolist()
+            if split != "train" and trained and groups:
+                found.append(Leak(split, name, len(groups), sum(group in trained for group in groups)))
+    return found
 
 
 def conflicts(files: Labelled) -> list[list[int]]:
-    """Positions of the files of each photograph that is filed under several classes, unedited."""
-    order = np.argsort(files.duplicates, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(files.duplicates[order])) + 1)
+    """List the positions of the files of each group that has several classes. Edited copies do not count."""
+    groups = files.groups.unedited
+    order = np.argsort(groups, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     return [part.tolist() for part in parts if len(set(files.classes[part].tolist())) > 1]
 
 
 def conclude(
     facts: Sequence[FileFacts], files: Labelled, links: Sequence[Link], shortcuts: Sequence[Shortcut]
 ) -> list[Finding]:
-    """All findings, the severest first."""
-    found = [*_leak(files), *_shortcut(shortcuts), *_bad_files(facts), *_conflicts(facts, files)]
-    found += [*_copies(files, links), *_oddities(facts)]
-    order: tuple[Severity, ...] = ("severe", "doubtful", "note")
-    return sorted(found, key=lambda finding: order.index(finding.severity))
+    """Return all findings, the most severe first, and then by kind."""
+    found = [*_leak(files), *_shortcut(shortcuts), *_conflicts(facts, files), *_copies(files, links)]
+    found += _unusual_files(facts)
+    return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), KINDS.index(one.kind)))
 
 
 def _leak(files: Labelled) -> list[Finding]:
     rows = leaks(files)
     findings = []
-    for split in dict.fromkeys(row["split"] for row in rows):
-        of_split = [row for row in rows if row["split"] == split]
-        total, leaked = (sum(row[key] for row in of_split) for key in ("files", "files_also_in_train"))
+    for split in dict.fromkeys(row.split for row in rows):
+        of_split = [row for row in rows if row.split == split]
+        total, leaked = sum(row.files for row in of_split), sum(row.also_in_train for row in of_split)
         if not leaked:
             continue
-        each = ", ".join(f"{row['files_also_in_train']} of {row['files']} {row['class']}" for row in of_split)
-        share = max(row["files_also_in_train"] / row["files"] for row in of_split)
+        each = ", ".join(f"{row.also_in_train} of {row.files} {row.class_name}" for row in of_split)
+        share = max(row.also_in_train / row.files for row in of_split)
         severity: Severity = "severe" if share > TOLERATED_LEAK else "doubtful"
-        findings.append(
-            Finding(
-                "leak",
-                severity,
-                f"{leaked} of {total} {split} files show a photograph that is in train, too ({each}): "
-                f"an accuracy on {split} measures memory there",
-            )
-        )
+        text = f"{leaked} of {total} {split} files show a photograph that is also in train ({each}): "
+        findings.append(Finding("leak", severity, f"{text}accuracy on them measures memory"))
     return findings
 
 
@@ -126,24 +124,31 @@ def _shortcut(shortcuts: Sequence[Shortcut]) -> list[Finding]:
         Finding(
             "shortcut",
             "severe" if s.is_severe else "doubtful",
-            f"{s.name} alone, no face seen, tells the classes apart with a mean recall of {100 * s.accuracy:.1f} % "
-            f"(95 % interval {100 * s.interval[0]:.1f} to {100 * s.interval[1]:.1f}, guessing {100 * s.chance:.1f} %)",
+            f"{s.name} alone, without seeing a face, can tell the classes apart with a mean recall of "
+            f"{100 * s.accuracy:.1f} % (95 % interval {100 * s.interval[0]:.1f} to {100 * s.interval[1]:.1f}, "
+            f"guessing {100 * s.chance:.1f} %)",
         )
         for s in shortcuts
         if s.interval[0] > s.chance + 0.05
     ]
 
 
-def _bad_files(facts: Sequence[FileFacts]) -> list[Finding]:
-    kinds = (
-        ("severe", "cannot be read", [fact for fact in facts if fact.fault]),
-        ("doubtful", "are cut off: their end is missing", [fact for fact in facts if fact.is_truncated]),
-        ("doubtful", "are of a single colour", [fact for fact in facts if fact.is_constant]),
+def _unusual_files(facts: Sequence[FileFacts]) -> list[Finding]:
+    other_mode = [fact for fact in facts if fact.fault is None and fact.mode not in (USUAL_MODE, "")]
+    modes = ", ".join(f"{n} {mode}" for mode, n in Counter(fact.mode for fact in other_mode).most_common())
+    kinds: tuple[tuple[Kind, Severity, str, list[FileFacts]], ...] = (
+        ("bad_file", "severe", "cannot be read", [fact for fact in facts if fact.fault]),
+        ("bad_file", "doubtful", "are cut off: their end is missing", [fact for fact in facts if fact.is_truncated]),
+        ("bad_file", "doubtful", "have a single colour", [fact for fact in facts if fact.is_constant]),
+        ("oddity", "note", "have a suffix that does not fit their format", [f for f in facts if f.suffix_lies]),
+        ("oddity", "note", "have names that are not UTF-8", [fact for fact in facts if fact.name_is_unreadable]),
+        ("oddity", "note", f"are not {USUAL_MODE} ({modes})", other_mode),
+        ("oddity", "note", "are not square and will be squeezed", [f for f in facts if f.width != f.height]),
     )
     return [
-        Finding("bad_file", severity, f"{len(bad)} of {len(facts)} files {what}", _examples(bad))  # type: ignore[arg-type]
-        for severity, what, bad in kinds
-        if bad
+        Finding(kind, severity, f"{len(files)} of {len(facts)} files {what}", _examples(files))
+        for kind, severity, what, files in kinds
+        if files
     ]
 
 
@@ -151,50 +156,24 @@ def _conflicts(facts: Sequence[FileFacts], files: Labelled) -> list[Finding]:
     found = conflicts(files)
     if not found:
         return []
-    examples = tuple(facts[i].path for part in found for i in part)[:EXAMPLES]
+    examples = _examples([facts[i] for part in found for i in part])
     return [Finding("conflict", "severe", f"{len(found)} photographs are filed under more than one class", examples)]
 
 
 def _copies(files: Labelled, links: Sequence[Link]) -> list[Finding]:
     found = []
     for name in sorted(set(files.classes.tolist())):
-        of_class = files.classes == name
-        photographs, largest = np.unique(files.duplicates[of_class], return_counts=True)
-        if len(photographs) < of_class.sum():
-            found.append(
-                Finding(
-                    "duplicates",
-                    "doubtful" if len(photographs) < 0.9 * of_class.sum() else "note",
-                    f"the {of_class.sum()} files of {name} show {len(photographs)} photographs, "
-                    f"one of them {largest.max()} times",
-                )
-            )
+        count = int((files.classes == name).sum())
+        groups, sizes = np.unique(files.groups.unedited[files.classes == name], return_counts=True)
+        if len(groups) < count:
+            severity: Severity = "doubtful" if len(groups) < 0.9 * count else "note"
+            text = f"the {count} files of {name} show {len(groups)} photographs, one of them {sizes.max()} times"
+            found.append(Finding("duplicates", severity, text))
     edited = sum(link.evidence == EDITED for link in links)
     if edited:
-        found.append(
-            Finding(
-                "duplicates",
-                "note",
-                f"{edited} pairs of files are one photograph of which a part was replaced: related, no duplicates",
-            )
-        )
+        text = f"{edited} pairs of files show one photograph with a part replaced: related, but not near-duplicates"
+        found.append(Finding("duplicates", "note", text))
     return found
-
-
-def _oddities(facts: Sequence[FileFacts]) -> list[Finding]:
-    other_mode = [fact for fact in facts if fact.fault is None and fact.mode not in (USUAL_MODE, "")]
-    modes = ", ".join(f"{n} {mode}" for mode, n in Counter(fact.mode for fact in other_mode).most_common())
-    odd = {
-        "have an ending that is not their format's": [fact for fact in facts if fact.suffix_lies],
-        "have names that are no UTF-8": [fact for fact in facts if fact.name_is_unreadable],
-        f"are not {USUAL_MODE} ({modes})": other_mode,
-        "are not square, and will be squeezed": [fact for fact in facts if fact.width != fact.height],
-    }
-    findings = []
-    for what, bad in odd.items():
-        if bad:
-            findings.append(Finding("oddity", "note", f"{len(bad)} of {len(facts)} files {what}", _examples(bad)))
-    return findings
 
 
 def _examples(facts: Sequence[FileFacts]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Whether two images show one photograph: features that one affine map carries over, and pixels that then agree."""
+"""Tests whether two images show one photograph: one affine map aligns features, and the aligned pixels agree."""
 
 from typing import NamedTuple
 
@@ -7,22 +7,22 @@ import numpy as np
 
 from maskcls.audit.features import Features, mirrored
 
-# how far from where the map takes it a feature may lie, in pixels of a thumbnail
+# largest distance in pixels of a thumbnail between a feature and where the map takes it
 TOLERANCE = 4.0
-# features that one map must carry over
+# smallest number of features that one map must carry over
 MIN_INLIERS = 6
-# by how much a map may stretch or shrink at most, in any direction
+# largest factor by which a map may stretch or shrink, in any direction
 MAX_STRETCH = 4.0
-# correlation of the aligned pixels: pictures of two faces reach 0.5, two versions of one photograph fall to 0.75
+# smallest correlation of the aligned pixels: pictures of two faces reach 0.5, versions of one photograph fall to 0.75
 MIN_AGREEMENT = 0.7
-# share of the common area that one changed patch must fill for the picture to count as edited
+# a picture counts as edited where one changed patch fills more than this share of the common area
 EDITED_SHARE = 0.02
-# the same correlation beside the changed patches, and the features carried over, where there are some: leaving out what
-# differs flatters it, and the blocks of enlarged thumbnails have their corners in common
+# smallest correlation and number of inliers of an edited picture, outside its changed patches: leaving out what differs
+# raises the correlation, and enlarged thumbnails have the corners of their blocks in common
 MIN_AGREEMENT_BESIDE, MIN_INLIERS_BESIDE = 0.87, 16
-# share of the common area that must be left beside them
+# smallest share of the common area that must be unchanged
 MIN_UNCHANGED = 0.5
-# levels of 255 by which a changed pixel differs, brightness and contrast having been matched
+# difference from which a pixel counts as changed, in levels of 255, after brightness and contrast were matched
 CHANGED_LEVELS = 30
 
 
@@ -30,11 +30,11 @@ class Match(NamedTuple):
     """How one image lies on another that shows the same photograph.
 
     Attributes:
-        matrix: float64 [2, 3], from positions in the first thumbnail to those in the second; where ``is_mirrored``,
-            too: then its determinant is negative.
-        inliers: features that it carries over.
-        agreement: correlation of the aligned thumbnails' fine structure, -1..1, beside patches that differ.
-        changed: share of the common area that the largest patch that differs fills, 0..1.
+        matrix: float64 [2, 3], affine map from positions in the first thumbnail to positions in the second; its
+            determinant is negative where one is mirrored.
+        inliers: number of features that the map carries over.
+        agreement: correlation of the aligned thumbnails' fine structure outside changed patches, -1..1.
+        changed: share of the common area that the largest changed patch fills, 0..1.
     """
 
     matrix: np.ndarray
@@ -44,47 +44,47 @@ class Match(NamedTuple):
 
     @property
     def is_mirrored(self) -> bool:
-        """Whether left is right in the other image."""
+        """Whether one image is mirrored."""
         return bool(np.linalg.det(self.matrix[:, :2]) < 0)
 
     @property
     def is_edited(self) -> bool:
-        """Whether a part of the picture was replaced, as by a mask that was drawn on."""
+        """Whether a part of the picture was replaced, for example by a drawn mask."""
         return self.changed > EDITED_SHARE
 
     @property
     def keeps_the_frame(self) -> bool:
-        """Whether the corners stay where they are, so that the images differ in size or encoding alone."""
+        """Whether the corners stay in place, so that the images differ only in size or encoding."""
         moved = np.abs(self.matrix - np.eye(2, 3))
         return bool(moved[:, :2].max() < 0.02 and moved[:, 2].max() < 2)
 
 
-def match(
-    first: Features, second: Features, first_thumbnail: np.ndarray, second_thumbnail: np.ndarray, mirror: bool
-) -> Match | None:
-    """Lay one image on another and compare what they have in common.
+def match(first: Features, second: Features, *, mirror: bool) -> Match | None:
+    """Lay one image on another and compare the area that they have in common.
 
     Args:
-        first_thumbnail, second_thumbnail: uint8 [height, width], what the features were extracted from.
-        mirror: suppose that left is right in the other image.
+        mirror: whether to suppose that one of them is mirrored.
 
     Returns:
         None where they do not show one photograph.
     """
-    alignment = align(first, second, mirror)
+    alignment = align(first, second, mirror=mirror)
     if alignment is None:
         return None
     matrix, inliers = alignment
-    found = Match(matrix, inliers, *compare(first_thumbnail, second_thumbnail, matrix))
+    found = Match(matrix, inliers, *compare(first.thumbnail, second.thumbnail, matrix))
     if found.is_edited and (found.agreement < MIN_AGREEMENT_BESIDE or inliers < MIN_INLIERS_BESIDE):
         return None
     return found if found.agreement >= MIN_AGREEMENT else None
 
 
-def align(first: Features, second: Features, mirror: bool) -> tuple[np.ndarray, int] | None:
-    """The affine map that most of the matched features agree on, and their number; None where they are too few.
+def align(first: Features, second: Features, *, mirror: bool) -> tuple[np.ndarray, int] | None:
+    """Find the affine map that most of the matched features agree on.
 
-    RANSAC (Fischler and Bolles 1981, https://doi.org/10.1145/358669.358692) over mutually nearest descriptors.
+    RANSAC (Fischler and Bolles 1981, https://doi.org/10.1145/358669.358692) on mutually nearest descriptors.
+
+    Returns:
+        The map, float64 [2, 3], and its number of inliers; None where there are too few.
     """
     rows, columns = _mutually_nearest(mirrored(first.descriptors) if mirror else first.descriptors, second.descriptors)
     if len(rows) < MIN_INLIERS:
@@ -98,7 +98,7 @@ def align(first: Features, second: Features, mirror: bool) -> tuple[np.ndarray, 
     kept = mask.ravel().astype(bool)
     if kept.sum() < MIN_INLIERS:
         return None
-    # several features may stand in one place: they are one piece of evidence
+    # several features in one place are one piece of evidence
     inliers = min(len(set(map(tuple, part[kept].round().tolist()))) for part in (source, target))
     stretch = np.linalg.svd(matrix[:, :2], compute_uv=False)
     is_mirrored = np.linalg.det(matrix[:, :2]) < 0
@@ -108,7 +108,7 @@ def align(first: Features, second: Features, mirror: bool) -> tuple[np.ndarray, 
 
 
 def _mutually_nearest(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of both that are each other's nearest. RootSIFT descriptors have one length, so their product tells."""
+    """Find the pairs of rows that are each other's nearest. RootSIFT descriptors have unit length: a product tells."""
     if not len(first) or not len(second):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     similarity = first.astype(np.float32) @ second.astype(np.float32).T
@@ -118,14 +118,15 @@ def _mutually_nearest(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray
 
 
 def compare(first: np.ndarray, second: np.ndarray, matrix: np.ndarray) -> tuple[float, float]:
-    """Compare an image's pixels with another's, on which it is laid by ``matrix``.
+    """Compare the pixels of two thumbnails, the first laid on the second.
 
     Args:
         first, second: uint8 [height, width].
+        matrix: float64 [2, 3], affine map from positions in the first to positions in the second.
 
     Returns:
-        The correlation of what a band-pass filter leaves, beside changed patches where there are some, and the share
-        of the common area that the largest of these fills. Both 0 where they have next to nothing in common.
+        Correlation of the band-pass filtered pixels outside changed patches, and share of the common area that the
+        largest changed patch fills. Both are 0 where the common area is less than 5 % of the second thumbnail.
     """
     height, width = second.shape
     laid = cv2.warpAffine(first, matrix, (width, height)).astype(np.float32)
@@ -146,21 +147,21 @@ def compare(first: np.ndarray, second: np.ndarray, matrix: np.ndarray) -> tuple[
 
 
 def _band_pass(image: np.ndarray) -> np.ndarray:
-    """Without noise and without shading: edges and texture are left."""
+    """Remove noise and shading; edges and texture are left."""
     blurred: np.ndarray = cv2.GaussianBlur(image, (0, 0), 1) - cv2.GaussianBlur(image, (0, 0), 4)
     return blurred
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's coefficient; 0 where one of them does not vary."""
+    """Compute Pearson's coefficient; 0 where one of the two does not vary."""
     x, y = x - x.mean(), y - y.mean()
     scale = float(np.sqrt(np.square(x).sum() * np.square(y).sum()))
     return float((x * y).sum()) / scale if scale > 1e-3 else 0.0
 
 
 def _match_brightness(image: np.ndarray, reference: np.ndarray, common: np.ndarray) -> np.ndarray:
-    """Scale and shift ``image`` to ``reference``, by the seven tenths of the common pixels that fit best."""
-    x, y = image[common][::4], reference[common][::4]  # a quarter of them says as much
+    """Scale and shift ``image`` to ``reference``, fitted to the 70 % of the common pixels that agree best."""
+    x, y = image[common][::4], reference[common][::4]  # a quarter of them is enough
     fits = np.ones(len(x), dtype=bool)
     gain, offset = 1.0, 0.0
     for _ in range(3):

@@ -1,7 +1,6 @@
-"""The pictures of an audit: PNG plots, and one HTML page that holds everything."""
+"""The pictures of an audit: PNG plots, and one HTML page that contains everything."""
 
 import base64
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,108 +9,100 @@ import cv2
 import numpy as np
 
 from maskcls.audit.duplicates import EDITED, EVIDENCE, Link
-from maskcls.audit.files import FileFacts
 from maskcls.audit.findings import Labelled, conflicts
+from maskcls.audit.results import AuditResult
 from maskcls.data.decode import UnreadableImageError, decode_image
 from maskcls.files import replaced_atomically
 from maskcls.reporting.plots import class_distribution, sample_grid, side_lengths
 
-# pixels of a picture's longer side on the page
+# longer side in pixels of a picture on the page
 SHOWN_SIDE = 112
-# pictures of one photograph, rows of them, and pairs that are shown of each kind
+# largest number of pictures in a row, of rows, and of pairs, in each section
 IN_A_ROW, ROWS, PAIRS = 10, 12, 24
+# number of pictures in the plot of samples
 SAMPLES = 32
 
 
-def write_report(
-    directory: Path,
-    root: Path,
-    content: Mapping[str, Any],
-    facts: Sequence[FileFacts],
-    links: Sequence[Link],
-    files: Labelled,
-) -> None:
+def write_report(directory: Path, result: AuditResult, content: Mapping[str, Any]) -> None:
     """Draw ``plots/*.png`` and write ``report.html``, which needs no other file.
 
     Args:
-        root: of the data set, whose pictures are read again.
-        content: of ``audit.json``.
+        directory: run directory of the audit.
+        result: everything that the audit found; some of the pictures are read again.
+        content: content of ``audit.json``.
     """
     import jinja2
 
     plots = directory / "plots"
     plots.mkdir(exist_ok=True)
-    class_distribution(content["data"]["files"], plots / "class_distribution.png", "files by split and class")
-    readable = np.array([i for i, fact in enumerate(facts) if fact.fault is None])
-    if len(readable):
-        sides = {
-            name: [max(facts[i].width, facts[i].height) for i in readable if files.classes[i] == name]
-            for name in content["data"]["classes"]
-        }
-        side_lengths(sides, plots / "side_lengths.png", "longer side of the files, pixels")
-        chosen = readable[np.sort(np.random.default_rng(0).permutation(len(readable))[:SAMPLES])]
-        images = [_shrunk(decode_image(root / facts[i].path)) for i in chosen]
-        sample_grid(images, files.classes[chosen].tolist(), plots / "samples.png", "some of the files")
-
-    def pictures(positions: Iterable[int]) -> list[dict[str, str]]:
-        return [
-            {"source": _picture(root / facts[i].path), "path": facts[i].path, "split": str(files.splits[i])}
-            for i in positions
-        ]
-
-    def pairs(chosen: Iterable[Link]) -> list[dict[str, Any]]:
-        return [
-            {
-                "pictures": pictures((link.first, link.second)),
-                "evidence": link.evidence,
-                "match": link.match,
-            }
-            for link in chosen
-        ]
-
-    matched = [link for link in links if link.match]
-    across = [link for link in matched if files.splits[link.first] != files.splits[link.second]]
-    doubtful = sorted(matched, key=lambda link: link.match.agreement if link.match else 1.0)
+    _draw_plots(plots, result)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("maskcls.audit", ""), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    matched = [link for link in result.links if link.match]
+    splits, facts = result.files.splits, result.facts
     page = environment.get_template("report.html").render(
         audit=content,
-        plots=[
-            (path.stem.replace("_", " "), _data_url(path.read_bytes(), "png")) for path in sorted(plots.glob("*.png"))
-        ],
+        plots=[(path.stem.replace("_", " "), _data_url(path.read_bytes(), "png")) for path in sorted(plots.glob("*"))],
         evidence=EVIDENCE,
-        largest=[
-            pictures(part[:IN_A_ROW]) + [{"more": len(part) - IN_A_ROW}] * (len(part) > IN_A_ROW)
-            for part in _largest(files)
-        ],
-        across=pairs(_spread(across)),
-        edited=pairs(_spread([link for link in links if link.evidence == EDITED])),
-        weakest=pairs(doubtful[:PAIRS]),
-        conflicts=[pictures(part[:IN_A_ROW]) for part in conflicts(files)[:ROWS]],
-        bad=pictures([i for i, fact in enumerate(facts) if fact.is_constant or fact.is_truncated][:PAIRS]),
+        largest=_rows(result, _largest(result.files)),
+        across=_pairs(result, _spread([link for link in matched if splits[link.first] != splits[link.second]])),
+        edited=_pairs(result, _spread([link for link in matched if link.evidence == EDITED])),
+        weakest=_pairs(result, sorted(matched, key=lambda link: link.match.agreement if link.match else 1.0)[:PAIRS]),
+        conflicts=_rows(result, conflicts(result.files)[:ROWS]),
+        bad=_pictures(result, [i for i, fact in enumerate(facts) if fact.is_constant or fact.is_truncated][:PAIRS]),
     )
     with replaced_atomically(directory / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
+def _draw_plots(directory: Path, result: AuditResult) -> None:
+    index, facts, files = result.index, result.facts, result.files
+    class_distribution(index.counts(), directory / "class_distribution.png", "files by split and class")
+    readable = np.array([i for i, fact in enumerate(facts) if fact.fault is None])
+    if not len(readable):
+        return
+    sides = {
+        name: [max(facts[i].width, facts[i].height) for i in readable if files.classes[i] == name]
+        for name in index.classes
+    }
+    side_lengths(sides, directory / "side_lengths.png", "longer side of the files, pixels")
+    chosen = readable[np.sort(np.random.default_rng(0).permutation(len(readable))[:SAMPLES])]
+    images = [_shrunk(decode_image(index.root / facts[i].path)) for i in chosen]
+    sample_grid(images, files.classes[chosen].tolist(), directory / "samples.png", "some of the files")
+
+
+def _pictures(result: AuditResult, positions: Iterable[int]) -> list[dict[str, str]]:
+    paths = [result.facts[position].path for position in positions]
+    return [{"source": _small_version(result.index.root / path), "path": path} for path in paths]
+
+
+def _rows(result: AuditResult, parts: Iterable[Sequence[int]]) -> list[dict[str, Any]]:
+    """Return the first pictures of each part, and the number of further ones."""
+    return [{"pictures": _pictures(result, part[:IN_A_ROW]), "more": len(part[IN_A_ROW:])} for part in parts]
+
+
+def _pairs(result: AuditResult, links: Iterable[Link]) -> list[dict[str, Any]]:
+    return [{"pictures": _pictures(result, (link.first, link.second)), "link": link} for link in links]
+
+
 def _largest(files: Labelled) -> list[list[int]]:
-    """Positions of the files of the photographs that most files show."""
-    by_photograph: dict[int, list[int]] = defaultdict(list)
-    for position, photograph in enumerate(files.duplicates.tolist()):
-        by_photograph[photograph].append(position)
-    largest = sorted(by_photograph.values(), key=lambda part: -len(part))[:ROWS]
+    """Return the positions of the files in each of the largest groups."""
+    by_group: dict[int, list[int]] = {}
+    for position, group in enumerate(files.groups.unedited.tolist()):
+        by_group.setdefault(group, []).append(position)
+    largest = sorted(by_group.values(), key=lambda part: -len(part))[:ROWS]
     return [part for part in largest if len(part) > 1]
 
 
 def _spread(links: Sequence[Link]) -> list[Link]:
-    """Some links, from all over the list."""
+    """Choose at most `PAIRS` links from all over the list."""
     step = max(1, len(links) // PAIRS)
     return list(links[::step][:PAIRS])
 
 
-def _picture(path: Path) -> str:
-    """A small version of an image file as a data URL, an empty one where it cannot be read."""
+def _small_version(path: Path) -> str:
+    """Return a small version of an image file as a data URL, "" where the file cannot be read."""
     try:
         image = decode_image(path)
     except UnreadableImageError:
@@ -122,7 +113,7 @@ def _picture(path: Path) -> str:
 
 
 def _shrunk(image: np.ndarray) -> np.ndarray:
-    """The image with its longer side `SHOWN_SIDE` pixels."""
+    """Resize an image to a longer side of `SHOWN_SIDE` pixels."""
     scale = SHOWN_SIDE / max(image.shape[:2])
     size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)

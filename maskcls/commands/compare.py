@@ -1,33 +1,25 @@
-"""The comparison command: whether runs that were evaluated on the same files differ by more than chance."""
+"""The command maskcls-compare: do runs that were evaluated on the same files differ by more than chance?"""
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from maskcls.config import CompareConfig
 from maskcls.errors import UserError
-from maskcls.evaluation.compare import (
-    common_split,
-    compare_pools,
-    doubts,
-    groups_of,
-    pool,
-    read_evaluated,
-    same_files,
-    summarize,
-)
+from maskcls.evaluation.compare import Comparison, PoolSummary, as_json, compare_pools, doubts, pool, summarize
+from maskcls.evaluation.runs import common_split, groups_of, read_evaluated, same_files
 from maskcls.files import write_json
+from maskcls.reporting.text import aligned
 from maskcls.run import Run
 
 log = logging.getLogger(__name__)
 
 
 def compare(config: CompareConfig, run: Run) -> None:
-    """Compare runs; writes ``comparison.json``.
+    """Compare runs with the first one; writes ``comparison.json``.
 
     Raises:
-        UserError: where a directory is no run or given twice, or the runs were evaluated on different files.
+        UserError: A directory is not a run or is given twice, or the runs were evaluated on different files.
     """
     twice = [path for path, count in Counter(path.resolve() for path in config.runs).items() if count > 1]
     if twice:
@@ -35,55 +27,64 @@ def compare(config: CompareConfig, run: Run) -> None:
     split = config.split or common_split(config.runs)
     evaluated = [read_evaluated(directory, split) for directory in config.runs]
     paths = same_files(evaluated)
-    photographs = groups_of(evaluated, paths)
-    pools = pool(evaluated)
-    first = pools[0]
-    content: dict[str, Any] = {
+    groups = groups_of(evaluated, paths)
+    group_count = len(set(groups)) if any(one.groups for one in evaluated) else None
+
+    first, *others = pools = pool(evaluated, paths)
+    summaries = [summarize(pooled, groups, config.seed) for pooled in pools]
+    comparisons = [compare_pools(first=first, second=other, groups=groups, seed=config.seed) for other in others]
+
+    content = {
         "split": split,
         "files": len(paths),
-        "groups": len(set(photographs)) if any(one.photographs for one in evaluated) else None,
-        "runs": [summarize(members, paths, photographs, config.seed) for members in pools],
-        "comparisons": [compare_pools(first, other, paths, photographs, config.seed) for other in pools[1:]],
+        "groups": group_count,
+        "runs": [as_json(summary) for summary in summaries],
+        "comparisons": [as_json(comparison) for comparison in comparisons],
     }
     write_json(run.directory / "comparison.json", content)
-    known = content["groups"]
-    shown = "which of them show one photograph is not known" if known is None else f"of {known} photographs"
-    log.info("%s: %d files, %s", split, content["files"], shown)
-    for row in content["runs"]:
-        log.info("%s", _run_line(row))
-    for row in content["comparisons"]:
-        log.info("%s", _comparison_line(row))
-    for members in pools:
-        for doubt in doubts(members):
-            log.warning("%s", doubt)
-    if any(len(members) == 1 for members in pools):
-        log.info("a single run stands for itself alone: another seed may do better or worse")
-    if len(pools) == 1:
-        log.info("these runs differ in nothing but their seed: they are pooled, and there is nothing to compare")
+
+    shown = " (which show one photograph is not known)" if group_count is None else f" of {group_count} photographs"
+    intervals = f"95 % interval over {'files' if group_count is None else 'photographs'}", "95 % interval over runs"
+    heading = f"accuracy on {split}, {len(paths)} files{shown}:"
+    _log_table(heading, ("accuracy", *intervals, "std", "runs"), map(_accuracy_row, summaries))
+    if comparisons:
+        columns = ("points", *intervals, "p-value", "verdict", "runs")
+        _log_table(f"difference from {', '.join(first.names)}:", columns, map(_difference_row, comparisons))
+    else:
+        log.info("these runs differ only in their seed: they form one pool, and there is nothing to compare")
+    for doubt in (doubt for pooled in pools for doubt in doubts(pooled)):
+        log.warning("%s", doubt)
+    if any(len(pooled.runs) == 1 for pooled in pools):
+        log.info("a single run does not show how much the accuracy varies with the seed")
     log.info("everything is in %s", run.directory)
 
 
-def _run_line(row: Mapping[str, Any]) -> str:
-    interval = f"95 % interval {_points(row['accuracy_interval_95_by_group'])}"
-    if row["std"] is not None:
-        by_run = _points(row["accuracy_interval_95_by_run"])
-        interval += f" over photographs, {by_run} over {len(row['runs'])} runs, whose std is {100 * row['std']:.2f}"
-    return f"{', '.join(row['runs'])}: {100 * row['accuracy']:.2f} % ({interval})"
+def _log_table(heading: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    for line in (heading, *aligned([columns, *rows])):
+        log.info("%s", line)
 
 
-def _comparison_line(row: Mapping[str, Any]) -> str:
-    interval = f"95 % interval {_points(row['difference_interval_95'], '+')}"
-    if "mcnemar_p" in row:
-        test = f"; McNemar p = {row['mcnemar_p']:.3g}"
-    else:
-        by_run = _points(row["difference_interval_95_by_run"], "+")
-        test = f" over photographs, {by_run} over runs; t-test p = {row['t_test_p']:.3g}"
-    verdict = "beyond noise" if row["beyond_noise"] else "within noise"
+def _accuracy_row(summary: PoolSummary) -> tuple[str, ...]:
     return (
-        f"{', '.join(row['second'])} against {', '.join(row['first'])}: {100 * row['difference']:+.2f} points "
-        f"({interval}{test}): {verdict}"
+        f"{100 * summary.accuracy:6.2f} %",
+        _percent(summary.accuracy_interval_95_by_group),
+        _percent(summary.accuracy_interval_95_by_run),
+        "" if summary.std is None else f"{100 * summary.std:.2f}",
+        ", ".join(summary.runs),
     )
 
 
-def _points(interval: tuple[float, float], sign: str = "") -> str:
-    return " to ".join(f"{100 * end:{sign}.2f}" for end in interval)
+def _difference_row(comparison: Comparison) -> tuple[str, ...]:
+    p, test = (comparison.t_test_p, "t-test") if comparison.mcnemar_p is None else (comparison.mcnemar_p, "McNemar")
+    return (
+        f"{100 * comparison.difference:+.2f}",
+        _percent(comparison.difference_interval_95_by_group, "+"),
+        _percent(comparison.difference_interval_95_by_run, "+"),
+        f"{p:.3g} ({test})",
+        "beyond noise" if comparison.beyond_noise else "within noise",
+        ", ".join(comparison.second),
+    )
+
+
+def _percent(interval: tuple[float, float] | None, sign: str = "") -> str:
+    return "" if interval is None else " to ".join(f"{100 * end:{sign}.2f}" for end in interval)

@@ -1,1 +1,1 @@
-"""From image files to batches: index, decode, cache, statistics, loaders, augmentation."""
+"""Data sets: finds image files, decodes them, and makes batches of them."""

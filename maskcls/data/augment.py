@@ -1,4 +1,4 @@
-"""Random changes of training images, a batch at a time, on the device."""
+"""Random changes of training images, made batch by batch on the device."""
 
 import math
 
@@ -8,16 +8,16 @@ from torch.nn import functional
 
 from maskcls.config import AugmentConfig, FlipAugmentConfig, LightAugmentConfig
 
-# luma of ITU-R BT.601, as torchvision's and PIL's greyscale
+# weights of red, green and blue in the luma of ITU-R BT.601, which torchvision and PIL use, too
 LUMA = (0.299, 0.587, 0.114)
 
 
 class Flip:
-    """A left-right flip of some images.
+    """Mirrors some images left to right.
 
     Args:
-        probability: of each image's flip.
-        generator: draws them, on the device of the images.
+        probability: probability that an image is mirrored, 0..1.
+        generator: draws which images are mirrored; on the device of the images.
     """
 
     def __init__(self, probability: float, generator: torch.Generator) -> None:
@@ -25,17 +25,17 @@ class Flip:
         self.generator = generator
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Flip some of the images, [batch, 3, height, width] of any type, kept as is."""
+        """Mirror some of the images [batch, 3, height, width], of any type; the result has the same type."""
         draws = torch.rand(len(images), generator=self.generator, device=self.generator.device)
         return torch.where((draws < self.probability).view(-1, 1, 1, 1), images.flip(3), images)
 
 
 class LightAugment:
-    """Flip, shift, rotation, zoom and colour of each image, drawn apart from the others'.
+    """Flips, shifts, rotates, zooms and recolours images, each by amounts of its own.
 
     Args:
-        config: the ranges.
-        generator: draws the changes, on the device of the images.
+        config: the ranges of the amounts.
+        generator: draws the amounts; on the device of the images.
     """
 
     def __init__(self, config: LightAugmentConfig, generator: torch.Generator) -> None:
@@ -49,7 +49,7 @@ class LightAugment:
             images: uint8 [batch, 3, height, width].
 
         Returns:
-            float32 of the same shape, 0..1.
+            float32 of the same shape, values in 0..1, in channels_last memory format.
         """
         values = images.float().div_(255)
         grid = functional.affine_grid(self._affine(len(values)), list(values.shape), align_corners=False)
@@ -57,12 +57,12 @@ class LightAugment:
         return self._colour(values).contiguous(memory_format=torch.channels_last)
 
     def _uniform(self, count: int, limit: float) -> Tensor:
-        """``count`` draws between -limit and limit."""
+        """Draw ``count`` numbers between -limit and limit."""
         device = self.generator.device
         return (torch.rand(count, generator=self.generator, device=device) * 2 - 1) * limit
 
     def _affine(self, count: int) -> Tensor:
-        """Matrices [count, 2, 3] from output to input coordinates, both -1..1."""
+        """Draw matrices [count, 2, 3] that map output to input coordinates, both in -1..1."""
         config = self.config
         angle = self._uniform(count, math.radians(config.rotation_degrees))
         scale = 1 / (1 + self._uniform(count, config.zoom))
@@ -87,7 +87,7 @@ class LightAugment:
 
 
 def build_augment(config: AugmentConfig, generator: torch.Generator) -> Flip | LightAugment | None:
-    """The augmentation that a configuration asks for; None where images stay as they are."""
+    """Build the augmentation that a configuration asks for; None if images stay as they are."""
     match config:
         case FlipAugmentConfig():
             return Flip(config.flip_probability, generator)

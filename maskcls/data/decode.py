@@ -1,4 +1,4 @@
-"""The one place that reads pixels: from a file to the square RGB image that a model sees."""
+"""The one place where image files are decoded, and where images are cut out and resized for a model."""
 
 import os
 import stat
@@ -13,21 +13,21 @@ from torch.nn import functional
 
 from maskcls.errors import MACHINE_ERRORS, UserError
 
-# of a file: no picture of as many pixels as are allowed has more
+# largest file that is read: 100 million pixels, the default limit, take 800 MB as uncompressed 16-bit RGBA
 MAX_BYTES = 2**30
-# a message of OpenCV's for each broken file would bury ours
+# OpenCV would write a message of its own for every broken file
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class UnreadableImageError(Exception):
-    """A file is not an image that OpenCV can read. The message says which, and why."""
+    """OpenCV cannot read a file as an image. The message names the file and the reason."""
 
 
 class UnreadableFilesError(UserError):
-    """Some files of a data set are not images that OpenCV can read.
+    """OpenCV cannot read some files of a data set as images.
 
     Attributes:
-        faults: which, and why, by path as it was given.
+        faults: the reason for each file, by its path as it was given.
     """
 
     def __init__(self, faults: Mapping[str, str], count: int) -> None:
@@ -39,26 +39,26 @@ class UnreadableFilesError(UserError):
 def decode_image(path: Path) -> np.ndarray:
     """Read an image file as RGB.
 
-    Grey and palette images become RGB, 16-bit ones are scaled to 8, an alpha channel is dropped as PIL's
-    ``convert("RGB")`` does (a TIFF's is blended with black), and the EXIF orientation is applied.
+    Grey and palette images become RGB, and 16 bits a channel are scaled to 8. An alpha channel is dropped, as PIL's
+    ``convert("RGB")`` does; that of a TIFF is blended with black. The EXIF orientation is applied.
 
     Returns:
         uint8 [height, width, 3].
 
     Raises:
-        UnreadableImageError: for a file that is missing, empty or not an image.
+        UnreadableImageError: the file is missing, empty, too large, not a regular file or not an image.
     """
     return decode_bytes(read_bytes(path), path)
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of an image file. Raises as `decode_image` does for one that is missing, empty, or none at all."""
+    """Read the content of an image file; raises UnreadableImageError as `decode_image` does."""
     try:
         state = path.stat()
-        if not stat.S_ISREG(state.st_mode):  # to read from a pipe can take for ever
-            raise UnreadableImageError(f"{path}: not a file")
+        if not stat.S_ISREG(state.st_mode):  # reading from a pipe may never end
+            raise UnreadableImageError(f"{path}: not a regular file")
         if state.st_size > MAX_BYTES:
-            raise UnreadableImageError(f"{path}: of {state.st_size:,} bytes, more than {MAX_BYTES:,}")
+            raise UnreadableImageError(f"{path}: {state.st_size:,} bytes, more than the {MAX_BYTES:,} allowed")
         content = path.read_bytes()
     except OSError as error:
         if error.errno in MACHINE_ERRORS:
@@ -70,31 +70,31 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode_bytes(content: bytes, path: Path) -> np.ndarray:
-    """The image that the content of a file is, as `decode_image` returns it; ``path`` is for the message."""
+    """Decode the content of an image file, as `decode_image` does; ``path`` is used in error messages only."""
     try:
-        # not cv2.imread: on Windows it cannot open paths outside the code page
+        # cv2.imread cannot open every path on Windows
         image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE" in error.err:
-            limit = os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"]  # OpenCV takes 200MB, too
+            limit = os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"]  # may be written as "200MB"
             shown = f"{int(limit):,}" if limit.isdecimal() else limit
             raise UnreadableImageError(
                 f"{path}: claims more pixels than the {shown} that OPENCV_IO_MAX_IMAGE_PIXELS allows"
             ) from None
         raise UnreadableImageError(f"{path}: {error.err}") from None
     except MemoryError:
-        raise UnreadableImageError(f"{path}: too large for the memory") from None
+        raise UnreadableImageError(f"{path}: not enough memory to decode it") from None
     if image is None:
         raise UnreadableImageError(f"{path}: not an image, or a damaged one")
     return image
 
 
 def resize_image(image: np.ndarray, size: int) -> np.ndarray:
-    """Resize to a square by antialiased bilinear interpolation, the same as PIL's to within rounding.
+    """Resize to a square by antialiased bilinear interpolation, equal to PIL's to within rounding.
 
     Args:
         image: uint8 [height, width, 3].
-        size: pixels a side; the aspect ratio is not kept, as in the study.
+        size: pixels a side of the result; the aspect ratio is not kept, as in the study.
 
     Returns:
         uint8 [size, size, 3].
@@ -113,29 +113,21 @@ class Box(NamedTuple):
     side: int
 
     def cut_out(self, image: np.ndarray) -> np.ndarray:
-        """What is inside: uint8 [side, side, 3]."""
+        """Return the square of an image [height, width, 3] as a view, uint8 [side, side, 3]."""
         return image[self.top : self.top + self.side, self.left : self.left + self.side]
 
 
-def read_image(path: Path, size: int, through: int | None = None, box: Box | None = None) -> np.ndarray:
-    """Decode and resize an image file.
+def prepare_image(
+    image: np.ndarray, size: int, *, equalised_size: int | None = None, box: Box | None = None
+) -> np.ndarray:
+    """Cut a box out of an image, resize it to ``equalised_size``, and then to ``size``; None leaves out a step.
 
     Args:
-        size: pixels a side.
-        through: pixels a side that it is brought to first, so that no image is sharper than others; None for none.
-        box: what is cut out of it before; None for the whole.
+        image: RGB, uint8 [height, width, 3].
 
     Returns:
         uint8 [size, size, 3].
-
-    Raises:
-        UnreadableImageError: as `decode_image` does.
     """
-    return prepare_image(decode_image(path), size, through, box)
-
-
-def prepare_image(image: np.ndarray, size: int, through: int | None = None, box: Box | None = None) -> np.ndarray:
-    """Cut out, if asked to, and resize an image that was read; as `read_image` does."""
     if box is not None:
         image = np.ascontiguousarray(box.cut_out(image))
-    return resize_image(image if through is None else resize_image(image, through), size)
+    return resize_image(image if equalised_size is None else resize_image(image, equalised_size), size)

@@ -1,4 +1,4 @@
-"""Faces in photographs: found by YuNet (Wu et al. 2023, https://doi.org/10.1007/s11633-023-1423-y), and cut out."""
+"""Finds faces in pictures with YuNet (Wu et al. 2023, https://doi.org/10.1007/s11633-023-1423-y), to cut them out."""
 
 import hashlib
 import logging
@@ -19,7 +19,7 @@ from maskcls.files import replaced_atomically
 
 log = logging.getLogger(__name__)
 
-# the detector of OpenCV's model zoo, MIT licence
+# the detector's file in OpenCV's model zoo; MIT licence
 FILE_NAME = "face_detection_yunet_2023mar.onnx"
 URLS = (
     f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{FILE_NAME}",
@@ -29,36 +29,41 @@ FILE_SIZE = 232_589
 FILE_DIGEST = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 TIMEOUT_SECONDS = 30
 
-# pixels that a photograph's longer side is brought to before faces are looked for
+# the detector sees every picture resized so that its longer side has so many pixels
 LONGER_SIDE = 480
-# border that is added on each side, as a share of that: a face that fills the picture is found so
+# border around the resized picture, as a share of LONGER_SIDE; without it a face that fills the picture is missed
 PADDING = 0.25
+# lowest score of a detection that counts as a face, 0..1
 MIN_SCORE = 0.6
-# side of the square, in units of the longer side of the face that YuNet marks: that of the study's face crops
+# side of the square to cut out, as a multiple of the longer side of YuNet's box; 1 gives crops like the study's
 MARGIN = 1.0
-# share of a picture's longer side from which on its face needs no cutting out, in the mode auto
+# with faces.mode=auto a picture stays whole if the square would have at least this share of its longer side
 ALREADY_CUT_OUT = 0.8
 
 Finding = Literal["found", "fills", "none"]
 
 
 class Face(NamedTuple):
-    """What was found in a picture.
+    """The result of looking for a face in a picture.
 
     Attributes:
-        finding: ``found``; ``fills``, where the picture is a face already; or ``none``.
-        box: the square to cut out, None for the whole picture.
+        finding: ``found``, ``fills`` if the face fills the picture, which stays whole, or ``none``.
+        box: the square to cut out; None to keep the whole picture.
     """
 
     finding: Finding
     box: Box | None = None
 
 
-def find_detector(model: Path | None, cache_dir: Path) -> Path:
-    """The detector's file: the one named, or the one in the cache, fetched there first where it is missing.
+def find_detector(model: Path | None, *, cache_dir: Path) -> Path:
+    """Find the detector's file; download it into the cache if it is not there.
+
+    Args:
+        model: a file to use instead of the one in the cache, or None.
+        cache_dir: folder of the cache.
 
     Raises:
-        UserError: where it is missing and cannot be fetched, or is another file than was published.
+        UserError: ``model`` does not exist, or the published file cannot be downloaded.
     """
     if model is not None:
         if not model.is_file():
@@ -69,7 +74,7 @@ def find_detector(model: Path | None, cache_dir: Path) -> Path:
         return path
     problems = []
     for url in URLS:
-        log.info("fetching the face detector from %s", url)
+        log.info("downloading the face detector from %s", url)
         try:
             with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
                 content = response.read(FILE_SIZE + 1)
@@ -77,15 +82,15 @@ def find_detector(model: Path | None, cache_dir: Path) -> Path:
             problems.append(f"{url}: {error}")
             continue
         if not _is_published(content):
-            problems.append(f"{url}: not the file that was published")
+            problems.append(f"{url}: not the published file")
             continue
         cache_dir.mkdir(parents=True, exist_ok=True)
         with replaced_atomically(path) as temporary:
             temporary.write_bytes(content)
         return path
     raise UserError(
-        f"the face detector cannot be fetched; put {FILE_NAME} of OpenCV's model zoo somewhere and name it by "
-        f"faces.model=PATH ({'; '.join(problems)})"
+        f"the face detector cannot be downloaded ({'; '.join(problems)}); get {FILE_NAME} from OpenCV's model zoo and "
+        "give faces.model=PATH"
     )
 
 
@@ -94,20 +99,20 @@ def _is_published(content: bytes) -> bool:
 
 
 class FaceFinder:
-    """Finds the face in a picture; may be shared by threads.
+    """Finds the face in a picture. Threads may share a finder.
 
     Args:
         model: the detector's file.
-        cuts_crops: cut out faces that fill their pictures, too.
+        always_crop: cut out the face even if it fills the picture.
 
     Raises:
-        UserError: where the file is no detector.
+        UserError: OpenCV cannot read the file as a detector.
     """
 
-    def __init__(self, model: Path, cuts_crops: bool) -> None:
+    def __init__(self, model: Path, *, always_crop: bool) -> None:
         self.model = model
-        self.cuts_crops = cuts_crops
-        self._own = threading.local()  # OpenCV's detector is not to be shared
+        self.always_crop = always_crop
+        self._own = threading.local()  # threads may not share a detector of OpenCV
         self._detector()
 
     def _detector(self) -> cv2.FaceDetectorYN:
@@ -119,11 +124,7 @@ class FaceFinder:
         return self._own.detector
 
     def find(self, image: np.ndarray) -> Face:
-        """Find the surest face.
-
-        Args:
-            image: RGB, uint8 [height, width, 3].
-        """
+        """Find the face with the highest score in an RGB image, uint8 [height, width, 3]."""
         height, width = image.shape[:2]
         scale = LONGER_SIDE / max(height, width)
         small = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))))
@@ -136,14 +137,14 @@ class FaceFinder:
             return Face("none")
         left, top, face_width, face_height = faces[faces[:, -1].argmax()][:4]
         side = MARGIN * max(face_width, face_height) / scale
-        if not self.cuts_crops and side >= ALREADY_CUT_OUT * max(height, width):
+        if not self.always_crop and side >= ALREADY_CUT_OUT * max(height, width):
             return Face("fills")
         centre = ((left + face_width / 2 - padding) / scale, (top + face_height / 2 - padding) / scale)
-        return Face("found", square_around(centre, side, width, height))
+        return Face("found", square_around(centre, side, width=width, height=height))
 
 
-def square_around(centre: tuple[float, float], side: float, width: int, height: int) -> Box:
-    """A square that lies in the picture: no larger than it, and moved inside where it would reach over an edge."""
+def square_around(centre: tuple[float, float], side: float, *, width: int, height: int) -> Box:
+    """Return the square in a picture that is nearest to one with this centre (x, y) and side; all are in pixels."""
     pixels = max(1, min(round(side), width, height))
     left, top = (
         int(np.clip(round(middle - pixels / 2), 0, length - pixels))
@@ -153,24 +154,15 @@ def square_around(centre: tuple[float, float], side: float, width: int, height: 
 
 
 def report_faces(findings: Sequence[Finding]) -> None:
-    """Say in how many pictures a face was found; those without are classified whole, and count."""
-    counts = {finding: findings.count(finding) for finding in ("found", "fills", "none")}
-    whole = f", {counts['fills']} are a face already" if counts["fills"] else ""
-    log.info(
-        "faces found in %d of %d pictures%s; %d without one are classified whole",
-        counts["found"] + counts["fills"],
-        len(findings),
-        whole,
-        counts["none"],
-    )
+    """Log in how many pictures a face was found. Pictures without a face are classified whole, and count."""
+    fills, none = findings.count("fills"), findings.count("none")
+    crops = f" ({fills} are face crops already)" if fills else ""
+    message = "faces found in %d of %d pictures%s; %d without one are classified whole"
+    log.info(message, len(findings) - none, len(findings), crops, none)
 
 
 def find_faces(root: Path, paths: Sequence[str], finder: FaceFinder, threads: int) -> list[Face]:
-    """Find the face in each file; in one that cannot be read there is none.
-
-    Args:
-        root: the folder that the paths are relative to.
-    """
+    """Find the face in each image file below ``root``; a file that cannot be read has none."""
 
     def find(path: str) -> Face:
         try:

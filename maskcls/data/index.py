@@ -1,13 +1,12 @@
-"""From folders to lists of files: which image is of which split and class. No pixel is read here."""
+"""Lists the image files of folders, with their splits and classes. No pixel is read here."""
 
 import glob
 import hashlib
 import logging
 import os
-import random
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maskcls.config import nearest
@@ -16,44 +15,51 @@ from maskcls.errors import MACHINE_ERRORS, UserError
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
+# the split that a folder's name means; names are compared in lower case
 SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
-# folders that start so hold no images of the user's but copies, made by notebooks, file managers and macOS's archiver
+# prefixes of folders that notebooks, file managers and macOS's archiver fill with copies
 HIDDEN = (".", "__MACOSX")
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".webp", ".tif", ".tiff", ".gif"))
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images with their labels.
+    """The image files of a split, and their labels.
 
     Attributes:
-        paths: relative to the data set's root, with '/', in sorted order.
-        labels: the index of each image's class.
+        paths: relative to the root of the data set, separated by '/'.
+        labels: position of each image's class in `Index.classes`.
     """
 
     paths: tuple[str, ...]
     labels: tuple[int, ...]
 
+    @classmethod
+    def of(cls, files: Iterable[tuple[str, int]]) -> "Split":
+        """Make a split of paths and their labels."""
+        pairs = list(files)
+        return cls(tuple(path for path, _ in pairs), tuple(label for _, label in pairs))
+
     def __len__(self) -> int:
         return len(self.paths)
+
+    def pairs(self) -> Iterator[tuple[str, int]]:
+        """Yield the path and the label of each image."""
+        return zip(self.paths, self.labels, strict=True)
 
 
 @dataclass(frozen=True)
 class Index:
-    """A data set's classes and splits.
+    """The classes and splits of a data set.
 
     Attributes:
-        root: absolute; the paths of the splits are relative to it.
-        classes: names, in alphabetical order; a label is a position in it.
-        splits: those of `SPLITS` that the data set has, or ``all`` where it is not split.
+        root: folder that the paths of the splits are relative to; absolute.
+        classes: names of the classes; a label is a position in them.
+        splits: the splits that the data set has, by their names in `SPLITS`; ``all`` alone if it is not split.
     """
 
     root: Path
@@ -61,46 +67,41 @@ class Index:
     splits: Mapping[str, Split]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Number of images by split, then by class."""
+        """Count the images by split, then by class."""
         return {
             name: {c: split.labels.count(label) for label, c in enumerate(self.classes)}
             for name, split in self.splits.items()
         }
 
     def without(self, paths: Collection[str]) -> "Index":
-        """The same, but for some files."""
+        """Return the index without the files of these paths."""
         left_out = set(paths)
-        splits = {}
-        for name, split in self.splits.items():
-            kept = [
-                (path, label) for path, label in zip(split.paths, split.labels, strict=True) if path not in left_out
-            ]
-            splits[name] = Split(tuple(path for path, _ in kept), tuple(label for _, label in kept))
-        return Index(self.root, self.classes, splits)
+        splits = {
+            name: Split.of((path, label) for path, label in split.pairs() if path not in left_out)
+            for name, split in self.splits.items()
+        }
+        return replace(self, splits=splits)
 
     def without_split(self, left_out: str) -> "Index":
-        """The same, but for a split."""
-        return Index(self.root, self.classes, {name: split for name, split in self.splits.items() if name != left_out})
+        """Return the index without a split."""
+        return replace(self, splits={name: split for name, split in self.splits.items() if name != left_out})
 
     def all_images(self) -> Split:
-        """The images of all splits together."""
-        return Split(
-            tuple(path for split in self.splits.values() for path in split.paths),
-            tuple(label for split in self.splits.values() for label in split.labels),
-        )
+        """Return the images of all splits, one split after another."""
+        return Split.of(pair for split in self.splits.values() for pair in split.pairs())
 
     def fingerprint(self) -> str:
-        """A hash of every split's paths, labels and file sizes: equal for equal data sets wherever they lie."""
+        """Hash the split, path, class and size in bytes of every file; a copy in another folder has the same hash."""
         digest = hashlib.sha256()
         for name, split in sorted(self.splits.items()):
-            for path, label in zip(split.paths, split.labels, strict=True):
+            for path, label in split.pairs():
                 size = file_state(self.root / path)[0]
                 digest.update(f"{name}\0{path}\0{self.classes[label]}\0{size}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
 
 def file_state(path: Path) -> tuple[int, int]:
-    """A file's size in bytes and its time of change in nanoseconds; -1 and 0 where it is gone, or leads nowhere."""
+    """Return a file's size in bytes and time of change in nanoseconds; -1 and 0 if it cannot be reached."""
     try:
         stat = path.stat()
     except OSError as error:
@@ -111,20 +112,23 @@ def file_state(path: Path) -> tuple[int, int]:
 
 
 def is_class_name(name: str) -> bool:
-    """Whether a class can have this name: that of a folder, which can be shown."""
+    """Return whether a class can have this name: a folder can have it, and it can be printed."""
     return 0 < len(name) <= 255 and name.isprintable() and name not in (".", "..") and not set("/\\") & set(name)
 
 
 def is_image(path: Path) -> bool:
-    """Whether the name is that of an image file; hidden files are none."""
+    """Return whether a file has the name of an image and is not hidden."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def find_images(source: str) -> list[Path]:
-    """The image files that ``source`` means: itself, those in a folder and its subfolders, or those of a pattern.
+    """Return the image files that ``source`` names, sorted.
+
+    Args:
+        source: a file of any name; a folder, searched with its subfolders; or a pattern such as photos/*.jpg.
 
     Raises:
-        UserError: where there is none.
+        UserError: there is no such file, or a folder cannot be listed.
     """
     path = Path(source).expanduser()
     if path.is_file():
@@ -132,7 +136,7 @@ def find_images(source: str) -> list[Path]:
     if path.is_dir():
         files = [file for file in _walk(path) if is_image(file)]
     else:
-        # a folder of this name is meant as it is, whatever its brackets would match
+        # brackets in the name of a folder that exists are part of its name
         folder = glob.escape(str(path.parent)) if path.parent.is_dir() else str(path.parent)
         files = [Path(name) for name in glob.glob(f"{folder}/{path.name}", recursive=True) if is_image(Path(name))]
     if not files:
@@ -142,19 +146,22 @@ def find_images(source: str) -> list[Path]:
 
 
 def index_folder(root: Path) -> Index:
-    """List the images of a folder of class folders, with or without split folders.
+    """List the images in a folder of class folders, or of split folders that contain class folders.
 
-    Split folders are named as in `SPLIT_NAMES`, in any case. The classes are the class folders of all
-    splits, matched by name. A split folder without images counts as missing.
+    Split folders have the names in `SPLIT_NAMES`, in upper or lower case; one without images counts as missing. The
+    classes are the sorted names of the class folders of all splits.
 
     Args:
-        root: the folder; one that holds no folder but one that is no split stands for that one.
+        root: the folder. If it contains a single folder, which is not a split and contains folders itself, that folder
+            is used instead.
 
     Returns:
-        An index of the splits that are there; of one split, named ``all``, where there are no split folders.
+        An index of the splits that have images, or of a single split named ``all`` if there are no split folders. The
+        paths of each split are sorted.
 
     Raises:
-        UserError: where the folder is missing, or holds no class folder with images.
+        UserError: there is no such folder or no class folder with images, two folders are the same split, or the name
+            of a class cannot be printed.
     """
     root = _descend(root.absolute())
     split_folders: dict[str, Path] = {}
@@ -166,59 +173,27 @@ def index_folder(root: Path) -> Index:
             split_folders[split] = folder
     left_out = [folder.name for folder in _folders(root) if folder not in split_folders.values()]
     if split_folders and left_out:
-        log.warning("%s: not split folders, left out: %s", root, ", ".join(left_out))
+        log.warning("%s: ignoring folders that are not splits: %s", root, ", ".join(left_out))
     folders = {name: split_folders[name] for name in SPLITS if name in split_folders} or {"all": root}
     files = {name: by_class for name, folder in folders.items() if (by_class := _class_files(folder))}
     classes = tuple(sorted(set().union(*files.values())))
     odd = [name for name in classes if not is_class_name(name)]
     if odd:
-        raise UserError(f"{root}: a class folder's name holds what cannot be shown, rename it: {odd[0]!r}")
+        raise UserError(f"{root}: the class name {odd[0]!r} cannot be printed; rename its folder")
     if not classes:
-        raise UserError(f"{root}: no images in class folders, such as WithMask/1.png or Train/WithMask/1.png")
+        raise UserError(
+            f"{root}: no images in class folders; expected files such as WithMask/1.png or Train/WithMask/1.png"
+        )
     for name in folders.keys() - files.keys():
-        log.warning("%s: no images in class folders, left out", folders[name])
+        log.warning("%s: ignoring this split, which has no images in class folders", folders[name])
     return Index(root, classes, {name: _as_split(root, by_class, classes) for name, by_class in files.items()})
 
 
-def cut_missing_splits(index: Index, val_fraction: float, test_fraction: float, seed: int) -> Index:
-    """An index to train on: with train and val splits, cut from what is there where they are not folders.
-
-    Each class is shuffled by ``seed`` and cut alike. A data set with split folders, but without one for test,
-    stays without.
-
-    Args:
-        val_fraction: share for validation of the training images, or of all where there are no split folders.
-        test_fraction: share of all images for test where there are no split folders.
-
-    Raises:
-        UserError: where there are fewer than two classes, no training images, or a class without any.
-    """
-    root, splits = index.root, dict(index.splits)
-    if len(index.classes) < 2:
-        raise UserError(f"{root}: expected at least two class folders with images, found {index.classes[0]} alone")
-    if "all" in splits:
-        rest, test = _cut(splits.pop("all"), test_fraction, seed)
-        train, val = _cut(rest, val_fraction / (1 - test_fraction), seed + 1)
-        splits = {"train": train, "val": val} | ({"test": test} if len(test) else {})
-    elif "train" not in splits:
-        raise UserError(f"{root}: no training images beside {', '.join(splits)}; expected a folder named Train")
-    elif "val" not in splits:
-        train, val = _cut(splits.pop("train"), val_fraction, seed + 1)
-        splits = {"train": train, "val": val} | splits
-    cut = Index(root, index.classes, splits)
-    require_classes(cut)
-    for name, split in splits.items():
-        without = [name for label, name in enumerate(index.classes) if label not in split.labels]
-        if without:
-            log.warning("%s: no image of class %s in the %s split", root, ", ".join(without), name)
-    return cut
-
-
 def require_classes(index: Index) -> None:
-    """Check that there is something to learn and to validate on.
+    """Check that train and val have images of every class.
 
     Raises:
-        UserError: where training or validation has no image of a class.
+        UserError: one of them has no image of a class.
     """
     for name in ("train", "val"):
         without = [c for label, c in enumerate(index.classes) if label not in index.splits[name].labels]
@@ -227,10 +202,10 @@ def require_classes(index: Index) -> None:
 
 
 def match_classes(index: Index, classes: Iterable[str]) -> Index:
-    """The same images with labels that count in ``classes``, those of a trained model.
+    """Return the same images with labels that are positions in ``classes``, the classes of a trained model.
 
     Raises:
-        UserError: where the data set has a class that the model does not know.
+        UserError: the data set has a class that the model does not know.
     """
     names = tuple(classes)
     for name in index.classes:
@@ -254,7 +229,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """All files below a folder but those in hidden folders."""
+    """Yield all files below a folder, except those in folders that `HIDDEN` names."""
 
     def refuse(error: OSError) -> None:
         raise UserError(f"{error.filename}: cannot list this folder: {error.strerror}")
@@ -265,17 +240,19 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _descend(root: Path) -> Path:
+    """Return the folder that holds the class or split folders, as `index_folder` describes it."""
     if not root.is_dir():
         raise UserError(f"data.root={root}: no such folder")
     folders = _folders(root)
-    # archives often hold the data set in a folder of their own
+    # many archives put the data set into a folder of its own
     if len(folders) == 1 and folders[0].name.lower() not in SPLIT_NAMES and _folders(folders[0]):
-        log.info("data set found in %s", folders[0])
+        log.info("using the data set in %s", folders[0])
         return _descend(folders[0])
     return root
 
 
 def _class_files(folder: Path) -> dict[str, list[Path]]:
+    """Return the image files of each class folder in a folder."""
     by_class: dict[str, list[Path]] = {}
     ignored = 0
     for class_folder in _folders(folder):
@@ -283,32 +260,17 @@ def _class_files(folder: Path) -> dict[str, list[Path]]:
         images = [file for file in files if is_image(file)]
         ignored += len(files) - len(images)
         if images:
-            # macOS spells é and Korean syllables in several characters, people and other systems in one
+            # macOS stores é and Korean syllables as several characters, other systems as one
             by_class.setdefault(unicodedata.normalize("NFC", class_folder.name), []).extend(images)
         else:
-            log.warning("%s holds no image, left out", class_folder)
+            log.warning("%s: ignoring this folder, which has no images", class_folder)
     if ignored:
-        log.warning("%s: %d files that are not images, left out", folder, ignored)
+        log.warning("%s: ignoring %d files that are not images", folder, ignored)
     return by_class
 
 
 def _as_split(root: Path, by_class: Mapping[str, list[Path]], classes: tuple[str, ...]) -> Split:
-    labelled = sorted(
+    pairs = (
         (file.relative_to(root).as_posix(), classes.index(name)) for name, files in by_class.items() for file in files
     )
-    return Split(tuple(path for path, _ in labelled), tuple(label for _, label in labelled))
-
-
-def _cut(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    """Split off ``fraction`` of each class (at least one image, where it has two) at random."""
-    chosen: set[int] = set()
-    for label in sorted(set(split.labels)):
-        positions = [i for i, other in enumerate(split.labels) if other == label]
-        count = min(max(1, round(fraction * len(positions))), len(positions) - 1) if fraction > 0 else 0
-        chosen.update(random.Random(f"{seed} {label}").sample(positions, count))
-
-    def part(inside: bool) -> Split:
-        kept = [i for i in range(len(split)) if (i in chosen) == inside]
-        return Split(tuple(split.paths[i] for i in kept), tuple(split.labels[i] for i in kept))
-
-    return part(False), part(True)
+    return Split.of(sorted(pairs))

@@ -1,4 +1,4 @@
-"""Batches: gathered from a split's images as uint8, moved to the device, and normalised there."""
+"""Batches: gathered from the images of a split as uint8, and moved to the device."""
 
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -9,25 +9,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskcls.data.statistics import Normalization
-from maskcls.data.streaming import StreamedImages
+from maskcls.data.streaming import Images
 
+# images and labels
 Batch = tuple[Tensor, Tensor]
 
-# batches made ready while one is being trained on
+# batches that are gathered ahead of the one in use
 AHEAD = 2
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images of one split.
+    """The images of a split, and their labels.
 
     Attributes:
-        images: uint8 [images, height, width, 3], usually memory-mapped, or what reads like it.
-        labels: class indices, as many.
+        images: uint8 [images, height, width, 3].
+        labels: the class index of each image.
     """
 
-    images: np.ndarray | StreamedImages
+    images: Images
     labels: Sequence[int]
 
     def __len__(self) -> int:
@@ -35,18 +35,18 @@ class LabelledImages:
 
 
 class Loader:
-    """A split's batches on the device, epoch by epoch.
+    """Yields the batches of a split, epoch by epoch.
+
+    A batch is uint8 [batch, 3, height, width] in channels_last memory format, and labels, int64 [batch].
 
     Args:
-        split: what to iterate over.
-        batch_size: images in a batch; the last one may be smaller.
-        device: where the batches go.
-        shuffle: draws the order of each epoch, on the CPU; None for the split's own order.
-        resident: copy the whole split to the device now, and gather each batch there.
-        weights: how often each image is to be drawn; an epoch is then as many draws, with replacement. None for each
-            image once.
-
-    Batches are uint8 [batch, 3, height, width] in channels_last memory format, and int64 [batch].
+        split: the images and labels.
+        batch_size: images in a batch; the last batch may be smaller.
+        device: device of the batches.
+        shuffle: generator, on the CPU, that draws the order of each epoch; None to keep the order of the split.
+        resident: copy the whole split to the device now, and gather the batches there.
+        sampling_weights: how likely each image is to be drawn; an epoch then draws as many images as there are, with
+            replacement. None to take each image once. Without ``shuffle`` they are not used.
     """
 
     def __init__(
@@ -54,40 +54,41 @@ class Loader:
         split: LabelledImages,
         batch_size: int,
         device: torch.device,
+        *,
         shuffle: torch.Generator | None = None,
         resident: bool = False,
-        weights: Sequence[float] | None = None,
+        sampling_weights: Sequence[float] | None = None,
     ) -> None:
         self.images = split.images
         self.labels = torch.tensor(split.labels, dtype=torch.int64)
         self.batch_size = batch_size
         self.device = device
         self.shuffle = shuffle
-        self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float64)
+        self.weights = None if sampling_weights is None else torch.tensor(sampling_weights, dtype=torch.float64)
         self.resident: Batch | None = None
         if resident:
             copied = torch.empty((len(split), *split.images[:1].shape[1:]), dtype=torch.uint8, device=device)
-            for start in range(0, len(split), 256):  # a part at a time: the host's memory need not hold them all
+            for start in range(0, len(split), 256):  # in parts, since the host's memory may not hold all images
                 copied[start : start + 256] = torch.from_numpy(np.array(split.images[start : start + 256]))
             self.resident = copied, self.labels.to(device)
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Generator[Batch, None, None]:
         return self.batches()
 
     def batches(self, start: int = 0) -> Generator[Batch, None, None]:
-        """An epoch's batches, from the one of number ``start`` on."""
+        """Yield the batches of an epoch from the one at position ``start`` on; those before it are not gathered."""
         order = self.order()[start * self.batch_size :]
-        if not len(order):  # which would be split into one batch without images
+        if not len(order):  # Tensor.split would make one empty batch of it
             return
         for images, labels in self._ahead(order) if self.resident is None else self._on_device(order, *self.resident):
-            # channels last in memory: what convolutions are fastest on, and what the cache holds already
+            # channels last in memory, as the cache holds them: convolutions are fastest on this format
             yield images.permute(0, 3, 1, 2), labels
 
     def order(self) -> Tensor:
-        """Positions of an epoch's images, int64 [images]; ``shuffle`` is drawn from."""
+        """Return the positions of the next epoch's images, int64 [images]; advances ``shuffle``."""
         count = len(self.labels)
         if self.shuffle is None:
             return torch.arange(count)
@@ -100,7 +101,7 @@ class Loader:
             yield images[chosen], labels[chosen]
 
     def _ahead(self, order: Tensor) -> Iterator[Batch]:
-        """Gather in a thread of its own, while the batches before are computed on."""
+        """Gather batches in another thread, while earlier ones are in use."""
         thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
         try:
             pending: deque[Future[Batch]] = deque()
@@ -110,30 +111,13 @@ class Loader:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
-        finally:  # of an epoch that is broken off, too: what is not gathered yet is not waited for
+        finally:  # reached as well when the epoch is broken off: batches not begun are dropped
             thread.shutdown(cancel_futures=True)
 
     def _gather(self, chosen: Tensor) -> Batch:
         images, labels = torch.from_numpy(self.images[chosen.numpy()]), self.labels[chosen]
         is_cuda = self.device.type == "cuda"
-        if is_cuda:  # copies from pinned memory are queued, and nobody waits for them
+        if is_cuda:  # the host need not wait for copies from pinned memory
             images, labels = images.pin_memory(), labels.pin_memory()
-        # MPS may read the source of a copy that nobody waits for after it is freed
+        # on MPS the source of such a copy may be freed before it is read
         return images.to(self.device, non_blocking=is_cuda), labels.to(self.device, non_blocking=is_cuda)
-
-
-class Normalize(torch.nn.Module):
-    """From uint8 to float32 around zero: scaled to 0..1, less the mean, divided by the standard deviation."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, normalization: Normalization) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(normalization.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(normalization.std).view(1, 3, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map uint8 [batch, 3, height, width], or float32 in 0..1, to float32 of the same shape and memory format."""
-        values = images if images.is_floating_point() else images.float().div_(255)
-        return (values - self.mean) / self.std

@@ -1,4 +1,4 @@
-"""What is done about image files that cannot be read: an error that names all of them, or going on without them."""
+"""Image files that cannot be read: name all of them in an error, or leave them out."""
 
 import logging
 from collections.abc import Callable
@@ -15,17 +15,18 @@ Opened = TypeVar("Opened")
 def open_readable(
     index: Index, opener: Callable[[Index], Opened], on_bad_image: Literal["error", "skip"]
 ) -> tuple[Opened, Index, dict[str, str]]:
-    """Open a data set's images.
+    """Open the images of a data set.
 
     Args:
-        opener: opens those of an index.
-        on_bad_image: as ``data.on_bad_image``.
+        opener: opens the images of an index.
+        on_bad_image: whether files that cannot be read are an error or left out.
 
     Returns:
-        What ``opener`` returns, the index without the files that are left out, and these with the reasons, by path.
+        What ``opener`` returned, the index without the files that are left out, and the reason for each of these files,
+        by path.
 
     Raises:
-        UnreadableFilesError: where files cannot be read and are not to be skipped; each has been named in the log.
+        UnreadableFilesError: files cannot be read and ``on_bad_image`` is ``error``; the log names each file.
     """
     skipped: dict[str, str] = {}
     while True:

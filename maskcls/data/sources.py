@@ -1,12 +1,13 @@
-"""From a data configuration to an index: finds, fetches or draws the data set first."""
+"""Opens the data set of a configuration: finds it, downloads it or draws it, and lists its files."""
 
 import logging
 import shutil
 from pathlib import Path
 
 from maskcls.config import AnyDataConfig, FaceMask12KConfig, SyntheticConfig
-from maskcls.data.groups import Groups, Membership, published_groups, read_groups, split_by_group
-from maskcls.data.index import Index, cut_missing_splits, index_folder
+from maskcls.data.groups import Groups, Membership, published_groups, read_groups
+from maskcls.data.index import Index, index_folder
+from maskcls.data.splits import cut_missing_splits, split_by_group
 from maskcls.errors import MACHINE_ERRORS, UserError
 from maskcls.files import sync_all
 
@@ -14,10 +15,10 @@ log = logging.getLogger(__name__)
 
 
 def require_dataset(config: AnyDataConfig) -> None:
-    """Check that the data set is there, or can be fetched or drawn.
+    """Check that the data set exists, or that it will be downloaded or drawn.
 
     Raises:
-        UserError: where it is not; the message says the ways to get one.
+        UserError: neither is the case; the message says how to get a data set.
     """
     if isinstance(config, SyntheticConfig) or config.root.is_dir():
         return
@@ -34,13 +35,13 @@ def require_dataset(config: AnyDataConfig) -> None:
 
 
 def open_dataset(config: AnyDataConfig) -> tuple[Index, Groups | None]:
-    """Fetch or draw the data set where it has to be, and list it with the splits that training needs.
+    """List the files of the data set, with the splits that training needs; download or draw it first if necessary.
 
     Returns:
-        The files, and which of them show one photograph where that is known.
+        The files, and the group of each file if it is known.
 
     Raises:
-        UserError: where it is missing, or is not a tree of class folders.
+        UserError: the data set is missing or cannot be split, or is not a tree of class folders.
     """
     require_dataset(config)
     root = config.root
@@ -51,35 +52,35 @@ def open_dataset(config: AnyDataConfig) -> tuple[Index, Groups | None]:
 
         download_facemask12k(root)
     found = index_folder(root)
-    photographs = known_groups(config, found)
+    groups = known_groups(config, found)
+    fractions = {"val_fraction": config.val_fraction, "test_fraction": config.test_fraction}
     if config.split == "grouped":
-        if photographs is None:
+        if groups is None:
             raise UserError(
-                "data.split=grouped needs data.groups=FILE, which says what files show one photograph: "
+                "data.split=grouped needs data.groups=FILE, a table of which files show one photograph: "
                 f"maskcls-audit data.root={root} writes one"
             )
-        return split_by_group(
-            found, photographs, config.val_fraction, config.test_fraction, config.split_seed
-        ), photographs
-    index = cut_missing_splits(found, config.val_fraction, config.test_fraction, config.split_seed)
+        return split_by_group(found, groups, **fractions, seed=config.split_seed), groups
+    index = cut_missing_splits(found, **fractions, seed=config.split_seed)
     if "all" in found.splits:
-        log.info("%s has no split folders: each class was cut at random (data.split_seed=%d)", root, config.split_seed)
+        log.info("%s has no split folders: the splits are random (data.split_seed=%d)", root, config.split_seed)
     elif "val" not in found.splits:
-        log.info(
-            "%s has no validation folder: cut from the training images (data.split_seed=%d)", root, config.split_seed
-        )
-    return index, photographs
+        log.info("%s has no val folder: val is a random part of train (data.split_seed=%d)", root, config.split_seed)
+    return index, groups
 
 
 def known_groups(config: AnyDataConfig, index: Index) -> Groups | None:
-    """The photograph of each file: from ``data.groups``, or from the map of facemask12k; None where none is known.
+    """Find the group of each file: in ``data.groups``, or in the table of the public data set.
+
+    Returns:
+        The groups, or None if they are not known.
 
     Raises:
-        UserError: where ``data.groups`` is no table of these files.
+        UserError: ``data.groups`` is not a table of these files.
     """
     if config.groups is not None:
         return read_groups(config.groups, index)
-    if isinstance(config, SyntheticConfig):  # each face is drawn apart
+    if isinstance(config, SyntheticConfig):  # every image shows another face
         return {path: Membership(path, is_original=True) for path in index.all_images().paths}
     if isinstance(config, FaceMask12KConfig):
         return published_groups(index)
@@ -87,7 +88,7 @@ def known_groups(config: AnyDataConfig, index: Index) -> Groups | None:
 
 
 def drawn_folder(config: SyntheticConfig) -> Path:
-    """Where the synthetic data set of a configuration is, once it is drawn."""
+    """Return the folder of a synthetic data set, which need not be drawn yet."""
     from maskcls.data.synthetic import DRAWING_VERSION
 
     counts = (config.train_images, config.val_images, config.test_images)
@@ -95,7 +96,7 @@ def drawn_folder(config: SyntheticConfig) -> Path:
 
 
 def _draw(config: SyntheticConfig) -> Path:
-    """Draw the synthetic data set, once, and return its folder."""
+    """Draw the synthetic data set unless it has been drawn before, and return its folder."""
     from filelock import FileLock
 
     from maskcls.data.synthetic import write_dataset
@@ -116,7 +117,7 @@ def _draw(config: SyntheticConfig) -> Path:
             log.info("drawing %d synthetic faces into %s", sum(counts.values()), folder)
             partial = folder.with_name(f".{folder.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
-            write_dataset(partial, config.seed, counts, progress=True)
+            write_dataset(partial, config.seed, counts)
             sync_all()
             partial.rename(folder)
     return folder

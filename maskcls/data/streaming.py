@@ -1,70 +1,55 @@
-"""Images that are decoded anew each time they are read, for data sets that the cache has no room for."""
+"""Images that are decoded again at each read, for data sets that are too large for the cache."""
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
-from maskcls.data.decode import Box, UnreadableImageError, read_image
+from maskcls.data.decode import UnreadableImageError
+from maskcls.data.image_files import ImageFiles
 from maskcls.errors import UserError
 
 
 class StreamedImages:
-    """Reads like the array that `maskcls.data.cache.cached_images` returns, and takes no memory or disk.
+    """Images that are indexed like an array [images, size, size, 3], and decoded at each read, in threads."""
 
-    Args:
-        root: the folder that the paths are relative to.
-        paths: of the image files.
-        size: pixels a side.
-        threads: that decode, shared by all reads.
-        through: as `maskcls.data.decode.read_image` takes it.
-        boxes: what is cut out of each image; None for the whole images.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        paths: Sequence[str],
-        size: int,
-        threads: int,
-        through: int | None = None,
-        boxes: Sequence[Box | None] | None = None,
-    ) -> None:
-        self.root = root
-        self.paths = paths
-        self.size = size
+    def __init__(self, files: ImageFiles, *, threads: int) -> None:
+        self.files = files
         self.threads = threads
-        self.through = through
-        self.boxes = boxes
-        # threads: OpenCV and torch release the interpreter's lock
+        # threads suffice: OpenCV and torch release the interpreter's lock
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.files)
 
     def __getitem__(self, positions: int | slice | np.ndarray) -> np.ndarray:
         """Decode some images, in parallel.
 
+        Args:
+            positions: as NumPy indexes the first axis of an array: one position, a slice, int [n] or bool [images].
+
         Returns:
-            uint8 [positions, size, size, 3], or [size, size, 3] for one position.
+            uint8 [n, size, size, 3], or [size, size, 3] for one position.
 
         Raises:
-            UserError: naming a file that cannot be read; it is never replaced by another image.
+            IndexError: there is no image at a position.
+            UserError: a file cannot be read any more; the message names it.
         """
-        chosen = np.arange(len(self.paths))[positions]
-        images = np.empty((*chosen.shape, self.size, self.size, 3), dtype=np.uint8)
-        slots = images.reshape(-1, self.size, self.size, 3)
-        paths = [self.paths[position] for position in chosen.ravel().tolist()]
-        boxes = [self.boxes[position] if self.boxes else None for position in chosen.ravel().tolist()]
+        chosen = np.arange(len(self))[positions]
+        images = np.empty((*chosen.shape, *self.files.shape[1:]), dtype=np.uint8)
+        slots = images.reshape(-1, *self.files.shape[1:])
+        flat = chosen.ravel().tolist()
 
         def fill(part: range) -> None:
             for slot in part:
-                slots[slot] = read_image(self.root / paths[slot], self.size, self.through, boxes[slot])
+                slots[slot] = self.files.read(flat[slot])
 
         try:
             list(self.pool.map(fill, (range(start, len(slots), self.threads) for start in range(self.threads))))
         except UnreadableImageError as error:
-            # it could be when the data was opened
+            # the file was readable when the data set was opened: this is never skipped
             raise UserError(f"an image file cannot be read, repair or remove it: {error}") from None
         return images
+
+
+# the images of a split; both types are indexed alike
+Images = np.ndarray | StreamedImages

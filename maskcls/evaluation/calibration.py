@@ -1,44 +1,22 @@
-"""What is fitted on validation and applied to test: the probabilities' temperature and the operating threshold."""
+"""Fitting the temperature and the operating threshold on validation images."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+
+from maskcls.models.calibration import Calibration, soften
 
 # bounds of the temperature: beyond them a few images would decide
 TEMPERATURES = (0.05, 20.0)
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """How logits become probabilities, and these a decision.
-
-    Attributes:
-        temperature: the logits are divided by it before the softmax.
-        threshold: probability of the positive class from which on it is predicted; 0.5 for the most probable class.
-    """
-
-    temperature: float = 1.0
-    threshold: float = 0.5
-
-    @classmethod
-    def of(cls, checkpoint: Mapping[str, Any]) -> "Calibration":
-        """What a checkpoint holds."""
-        return cls(checkpoint["temperature"], checkpoint["threshold"])
-
-
-UNCALIBRATED = Calibration()
-
-
 def calibrate(log_probabilities: np.ndarray, labels: np.ndarray, positive: int | None, rule: str) -> Calibration:
-    """Fit temperature and threshold to validation images.
+    """Fit temperature and threshold.
 
     Args:
-        log_probabilities: float64 [images, classes], of the uncalibrated network.
+        log_probabilities: float64 [images, classes], without temperature scaling.
         labels: int64 [images].
-        positive: the positive class, None for none: then the threshold is 0.5.
+        positive: index of the positive class; without one the threshold is 0.5.
         rule: as `choose_threshold` takes it.
     """
     temperature = fit_temperature(log_probabilities, labels)
@@ -48,19 +26,11 @@ def calibrate(log_probabilities: np.ndarray, labels: np.ndarray, positive: int |
     return Calibration(temperature, choose_threshold(rule, probabilities, labels == positive))
 
 
-def soften(log_probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities at a temperature: float64 [images, classes], rows sum to 1."""
-    from scipy.special import softmax
-
-    result: np.ndarray = softmax(log_probabilities / temperature, axis=1)
-    return result
-
-
 def fit_temperature(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature of the smallest log loss (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+    """The temperature with the smallest log loss (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 
     Returns:
-        1 where it cannot be told: all images are right, or there is none.
+        1 if there are no images, or all are predicted right: then the loss has no minimum.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
@@ -76,17 +46,18 @@ def fit_temperature(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def choose_threshold(rule: str, probabilities: np.ndarray, is_positive: np.ndarray) -> float:
-    """The probability from which on an image is taken for positive.
+    """The operating threshold: an image is predicted positive from this probability on.
 
     Args:
-        rule: a number; ``youden``, which makes sensitivity + specificity largest (Youden 1950); ``recall@R``, the
-            highest that finds a share R of the positives; ``fpr@F``, the lowest that takes a share F of the others, or
-            less, for positive.
+        rule: a number; or ``youden``, the threshold with the largest sensitivity + specificity (Youden 1950,
+            https://doi.org/10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3); or ``recall@R``, the highest
+            threshold with a recall of at least R; or ``fpr@F``, the lowest threshold with a false positive rate of at
+            most F.
         probabilities: float64 [images], of the positive class.
         is_positive: bool [images].
 
     Returns:
-        0.5 where a rule needs images of a class that there are none of.
+        0.5 if the rule needs images of a class that has none.
     """
     kind, _, wanted = rule.partition("@")
     if re.fullmatch(r"[0-9.eE+-]+", rule):

@@ -1,253 +1,194 @@
 """Paired tests of runs that were evaluated on the same files."""
 
-import csv
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-import yaml
 
-from maskcls.errors import UserError
 from maskcls.evaluation.metrics import accuracy_interval_by_group, bootstrapped_interval, proportion_interval
-from maskcls.run import read_run
+from maskcls.evaluation.runs import EvaluatedRun
 
-log = logging.getLogger(__name__)
+Interval = tuple[float, float]
 
-# below this probability under equal accuracies, a difference is not put down to chance
+# a p-value below this counts as a difference that chance does not explain
 SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """What a run answered, file by file.
+class Pool:
+    """Runs that differ only in their seed.
 
     Attributes:
-        name: of its directory.
-        settings: its configuration without the seed; equal for runs that are pooled.
-        origin: seed, commit and versions that made it.
-        files: the true class and, where it is known, the longer side of each file, by path.
-        correct: bool, by path.
-        photographs: by path; empty where it is not known which photograph a file shows.
+        runs: the runs, in the order in which they were given.
+        is_correct: bool [runs, files], whether each run is right about each file.
     """
 
-    name: str
-    settings: Mapping[str, Any]
-    origin: Mapping[str, Any]
-    files: Mapping[str, tuple[str, str]]
-    correct: Mapping[str, bool]
-    photographs: Mapping[str, str]
+    runs: tuple[EvaluatedRun, ...]
+    is_correct: np.ndarray
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the runs' directories."""
+        return [run.name for run in self.runs]
 
 
-def common_split(directories: Sequence[Path]) -> str:
-    """The evaluation that all runs have.
+@dataclass(frozen=True)
+class PoolSummary:
+    """Accuracy of a pool, 0..1.
 
-    Raises:
-        UserError: where there is none, or there are several.
+    Attributes:
+        runs: names of the runs' directories.
+        accuracy: mean accuracy of the runs.
+        accuracies: accuracy of each run.
+        std: sample standard deviation of the accuracies; None for a single run.
+        accuracy_interval_95_by_group: bootstrap interval over groups of files.
+        accuracy_interval_95_by_run: Student's interval over runs; None for a single run.
+        accuracy_interval_95: Wilson's interval of a single run; None for several runs.
     """
-    found = [_splits(directory) for directory in directories]
-    common = sorted(set.intersection(*found))
-    if len(common) != 1:
-        have = "; ".join(
-            f"{directory.name} has {', '.join(sorted(splits)) or 'none'}"
-            for directory, splits in zip(directories, found, strict=True)
-        )
-        raise UserError(f"runs: expected one evaluation that all of them have, or split=...: {have}")
-    return common[0]
+
+    runs: list[str]
+    accuracy: float
+    accuracies: list[float]
+    std: float | None
+    accuracy_interval_95_by_group: Interval
+    accuracy_interval_95_by_run: Interval | None = None
+    accuracy_interval_95: Interval | None = None
 
 
-def _splits(directory: Path) -> set[str]:
-    return {path.parent.name for path in directory.glob("evaluation/*/predictions.csv")}
+@dataclass(frozen=True)
+class Comparison:
+    """Difference in accuracy between two pools.
 
-
-def read_evaluated(directory: Path, split: str) -> Evaluated:
-    """Read what a run answered.
-
-    Raises:
-        UserError: where it was not evaluated on this split, or its files cannot be read.
+    Attributes:
+        first, second: names of the runs in each pool.
+        difference: mean accuracy of the second pool minus that of the first, -1..1.
+        difference_interval_95_by_group: bootstrap interval of the paired difference, over groups of files.
+        beyond_noise: whether chance does not explain the difference.
+        right_in_first_alone, right_in_second_alone: number of files that only one of two single runs is right about.
+        mcnemar_p: p-value of McNemar's test, for two single runs.
+        t_test_p: p-value of the t-test over the runs' accuracies, where a pool has several runs.
+        difference_interval_95_by_run: interval of the difference over runs, where a pool has several runs.
     """
-    splits = _splits(directory)
-    if split not in splits:
-        raise UserError(f"split={split}: {directory} has evaluations of {', '.join(sorted(splits)) or 'nothing'}")
-    path = directory / "evaluation" / split / "predictions.csv"
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        settings = dict(yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8")))
-        record = read_run(directory)
-        files = {row["path"]: (row["label"], row.get("side") or "") for row in rows}
-        correct = {row["path"]: row["label"] == row["prediction"] for row in rows}
-        photographs = {row["path"]: row["group"] for row in rows if row.get("group")}
-    except (OSError, UnicodeDecodeError, csv.Error, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"runs: {directory}: its evaluation cannot be read: {error}") from None
-    training = record.get("training")  # of a checkpoint that maskcls-eval measured
-    seed = (training or settings).get("seed")
-    origin = {"seed": seed, **{key: record.get(key) for key in ("git_commit", "versions")}}
-    pooled_by = {"evaluation": _pooled_by(settings), "training": training and _pooled_by(training)}
-    return Evaluated(directory.name, pooled_by, origin, files, correct, photographs)
+
+    first: list[str]
+    second: list[str]
+    difference: float
+    difference_interval_95_by_group: Interval
+    beyond_noise: bool
+    right_in_first_alone: int | None = None
+    right_in_second_alone: int | None = None
+    mcnemar_p: float | None = None
+    t_test_p: float | None = None
+    difference_interval_95_by_run: Interval | None = None
 
 
-def _pooled_by(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What two runs must share to be pooled: all but their seed, and where and on which checkpoint they were run."""
-    return {key: value for key, value in settings.items() if key not in ("seed", "device", "threads", "plots", "ckpt")}
+def as_json(figures: PoolSummary | Comparison) -> dict[str, Any]:
+    """Figures as ``comparison.json`` holds them: those that do not apply are left out, except ``std``."""
+    return {key: value for key, value in asdict(figures).items() if value is not None or key == "std"}
 
 
-def same_files(evaluated: Sequence[Evaluated]) -> list[str]:
-    """The files that all runs were evaluated on.
-
-    Raises:
-        UserError: where they are not the same for all.
-    """
-    first = evaluated[0]
-    if not first.correct:
-        raise UserError(f"runs: the evaluation of {first.name} holds no file")
-    for other in evaluated[1:]:
-        pairs = {path: (file, other.files.get(path, file)) for path, file in first.files.items()}
-        relabelled = [path for path, ((label, _), (others, _)) in pairs.items() if label != others]
-        resized = [path for path, ((_, side), (_, others)) in pairs.items() if side and others and side != others]
-        for changed, what in ((relabelled, "class"), (resized, "size")):
-            if changed:
-                raise UserError(
-                    f"runs: {first.name} and {other.name} were not evaluated on the same files: {len(changed)} are of "
-                    f"another {what}, such as {changed[0]}"
-                )
-        different = first.correct.keys() ^ other.correct.keys()
-        if different:
-            raise UserError(
-                f"runs: {first.name} and {other.name} were not evaluated on the same files: {len(different)} are in "
-                f"one alone, such as {min(different)}"
-            )
-    return sorted(first.correct)
-
-
-def groups_of(evaluated: Sequence[Evaluated], paths: Sequence[str]) -> np.ndarray:
-    """Names [files], equal for files that show one photograph: from the first run that knows; else each its own."""
-    known: Mapping[str, str] = next((one.photographs for one in evaluated if one.photographs), {})
-    return np.array([known.get(path, path) for path in paths], dtype=object)
-
-
-def pool(evaluated: Sequence[Evaluated]) -> list[list[Evaluated]]:
-    """Runs by their settings, in the order of the first of each."""
-    pools: list[list[Evaluated]] = []
-    for one in evaluated:
-        known = next((members for members in pools if members[0].settings == one.settings), None)
-        if known is None:
-            pools.append([one])
-        else:
-            known.append(one)
+def pool(runs: Sequence[EvaluatedRun], paths: Sequence[str]) -> list[Pool]:
+    """Group runs by their settings. Pools stand in the order of their first runs."""
+    pools: list[Pool] = []
+    for run in runs:
+        if all(run.settings != known.runs[0].settings for known in pools):
+            members = tuple(other for other in runs if other.settings == run.settings)
+            pools.append(Pool(members, np.array([[one.is_correct[path] for path in paths] for one in members])))
     return pools
 
 
-def doubts(members: Sequence[Evaluated]) -> list[str]:
-    """What speaks against taking runs for repetitions that differ in their seed alone."""
-    names = ", ".join(member.name for member in members)
+def doubts(pooled: Pool) -> list[str]:
+    """Say why the runs of a pool may not be independent repetitions of one training."""
+    names = ", ".join(pooled.names)
+    origins = [run.origin for run in pooled.runs]
     found = []
-    if len({member.origin["seed"] for member in members}) < len(members):
-        found.append(f"{names}: some have the same seed, so that they are less than {len(members)} repetitions")
-    for key, what in (("git_commit", "commits"), ("versions", "versions of packages")):
-        if any(member.origin[key] != members[0].origin[key] for member in members):
-            found.append(f"{names}: pooled, though they were made with different {what}")
+    if len({origin["seed"] for origin in origins}) < len(origins):
+        found.append(f"{names}: some of these {len(origins)} runs have the same seed: they do not count as repetitions")
+    for key, what in (("git_commit", "commits"), ("versions", "package versions")):
+        if any(origin[key] != origins[0][key] for origin in origins):
+            found.append(f"{names}: these runs are pooled, but were made with different {what}")
     return found
 
 
-def rights(members: Sequence[Evaluated], paths: Sequence[str]) -> np.ndarray:
-    """bool [runs, files]: which answers are right."""
-    return np.array([[member.correct[path] for path in paths] for member in members])
+def summarize(pooled: Pool, groups: np.ndarray, seed: int) -> PoolSummary:
+    """Compute the accuracy of a pool with its intervals.
 
-
-def summarize(members: Sequence[Evaluated], paths: Sequence[str], photographs: np.ndarray, seed: int) -> dict[str, Any]:
-    """The accuracy of runs that are pooled: mean, standard deviation, and its intervals over photographs and runs."""
-    correct = rights(members, paths)
-    accuracies = correct.mean(axis=1)
-    summary: dict[str, Any] = {
-        "runs": [member.name for member in members],
-        "accuracy": float(accuracies.mean()),
-        "accuracies": accuracies.tolist(),
-        "std": float(accuracies.std(ddof=1)) if len(members) > 1 else None,
-        "accuracy_interval_95_by_group": accuracy_interval_by_group(correct.mean(axis=0), photographs, seed),
-    }
-    if len(members) > 1:
-        summary["accuracy_interval_95_by_run"] = t_test(accuracies)[1]
-    else:
-        summary["accuracy_interval_95"] = proportion_interval(int(correct.sum()), len(paths))
-    return summary
-
-
-def compare_pools(
-    first: Sequence[Evaluated],
-    second: Sequence[Evaluated],
-    paths: Sequence[str],
-    photographs: np.ndarray,
-    seed: int,
-) -> dict[str, Any]:
-    """How far two pools differ, and whether that is within noise.
-
-    Of one run each, McNemar's exact test (McNemar 1947, https://doi.org/10.1007/BF02295996) tells how likely such a
-    difference is between equals; where files share photographs, the bootstrap's interval of the paired difference must
-    leave out zero, too. Of more runs, that interval must, and a t-test over the runs' accuracies as well: the one knows
-    the noise of the files, the other that of training.
+    Args:
+        groups: object [files], equal for files of one group.
+        seed: seed of the bootstrap.
     """
-    a, b = rights(first, paths), rights(second, paths)
+    accuracies = pooled.is_correct.mean(axis=1)
+    accuracy, by_run = float(accuracies.mean()), accuracies.tolist()
+    by_group = accuracy_interval_by_group(pooled.is_correct.mean(axis=0), groups=groups, seed=seed)
+    if len(accuracies) == 1:
+        wilson = proportion_interval(int(pooled.is_correct.sum()), total=len(groups))
+        return PoolSummary(pooled.names, accuracy, by_run, None, by_group, accuracy_interval_95=wilson)
+    std, student = float(accuracies.std(ddof=1)), t_test(accuracies)[1]
+    return PoolSummary(pooled.names, accuracy, by_run, std, by_group, accuracy_interval_95_by_run=student)
+
+
+def compare_pools(*, first: Pool, second: Pool, groups: np.ndarray, seed: int) -> Comparison:
+    """Compare the accuracy of two pools, file by file, and tell whether chance explains the difference.
+
+    Two single runs are compared with McNemar's exact test (McNemar 1947, https://doi.org/10.1007/BF02295996). Where
+    files share groups, the bootstrap interval of the paired difference must also exclude zero. Larger pools differ
+    beyond noise where both that interval excludes zero and a t-test over the runs' accuracies is significant: the
+    interval measures the noise of the files, the t-test that of training.
+
+    Args:
+        groups: object [files], equal for files of one group.
+        seed: seed of the bootstrap.
+    """
+    a, b = first.is_correct, second.is_correct
     difference = b.mean(axis=0) - a.mean(axis=0)
-    low, high = bootstrapped_interval(difference, photographs, seed)
-    result: dict[str, Any] = {
-        "first": [member.name for member in first],
-        "second": [member.name for member in second],
-        "difference": float(difference.mean()),
-        "difference_interval_95": (low, high),
-    }
-    are_independent = len(set(photographs)) == len(paths)
-    is_beyond = low > 0 or high < 0
-    if len(first) == len(second) == 1:
-        only_first, only_second = int((a[0] & ~b[0]).sum()), int((b[0] & ~a[0]).sum())
-        p = mcnemar(only_first, only_second)
-        result |= {"right_in_first_alone": only_first, "right_in_second_alone": only_second, "mcnemar_p": p}
-        # copies can only make a difference less certain: the interval must agree with the test, not replace it
-        is_beyond = p < SIGNIFICANCE and (is_beyond or are_independent)
-    else:
-        result["t_test_p"], result["difference_interval_95_by_run"] = t_test(b.mean(axis=1), a.mean(axis=1))
-        is_beyond = is_beyond and result["t_test_p"] < SIGNIFICANCE
-    return result | {"beyond_noise": bool(is_beyond)}
+    low, high = bootstrapped_interval(difference, groups=groups, seed=seed)
+    excludes_zero = low > 0 or high < 0
+    comparison = partial(Comparison, first.names, second.names, float(difference.mean()), (low, high))
+    if len(a) > 1 or len(b) > 1:
+        p, by_run = t_test(b.mean(axis=1), a.mean(axis=1))
+        return comparison(p < SIGNIFICANCE and excludes_zero, t_test_p=p, difference_interval_95_by_run=by_run)
+    only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
+    p = mcnemar(only_first, only_second)
+    # copies can only make a difference less certain: the interval is a further condition, no replacement of the test
+    are_independent = len(set(groups)) == len(groups)
+    return comparison(
+        p < SIGNIFICANCE and (excludes_zero or are_independent),
+        right_in_first_alone=only_first,
+        right_in_second_alone=only_second,
+        mcnemar_p=p,
+    )
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """The exact two-sided probability of a split at least as uneven, were both as likely."""
+    """Compute the exact two-sided p-value of McNemar's test from the files that one run alone is right about."""
     from scipy.stats import binomtest
 
     total = only_first + only_second
     return float(binomtest(only_first, total, 0.5).pvalue) if total else 1.0
 
 
-def t_test(values: np.ndarray, others: np.ndarray | None = None) -> tuple[float, tuple[float, float]]:
-    """How far the mean of runs may be from that of others, or from zero.
+def t_test(values: np.ndarray, others: np.ndarray | None = None) -> tuple[float, Interval]:
+    """Test whether the mean of ``values`` differs from that of ``others``, or from zero.
 
-    Welch's test (Welch 1947, https://doi.org/10.1093/biomet/34.1-2.28); where one side is a single run, whose spread is
-    not known, Student's.
+    Welch's test (Welch 1947, https://doi.org/10.1093/biomet/34.1-2.28). Where one side is a single run, whose spread is
+    not known, it is Student's test with the spread of the other side.
 
     Args:
-        values, others: accuracies of runs, two or more on one side at least.
+        values, others: float64 [runs], accuracies; at least one of them has two runs or more.
 
     Returns:
-        The two-sided probability of means at least as far apart, were those of more runs equal, and the 95 % interval
-        of how far they are.
+        The two-sided p-value, and the 95 % interval of the difference of the means.
     """
-    from scipy.stats import t
+    from scipy.stats import ttest_1samp, ttest_ind
 
-    sides = [side for side in (values, others) if side is not None]
-    difference = float(values.mean()) - (0.0 if others is None else float(others.mean()))
-    freedom = [len(side) - 1 for side in sides]
-    variances = [float(side.var(ddof=1)) if len(side) > 1 else 0.0 for side in sides]
-    if min(freedom) == 0:
-        variances = [max(variances)] * len(sides)
-        degrees = float(max(freedom))
-    else:
-        parts = [variance / len(side) for variance, side in zip(variances, sides, strict=True)]
-        whole = sum(part**2 / count for part, count in zip(parts, freedom, strict=True))
-        degrees = sum(parts) ** 2 / whole if whole else 1.0
-    error = float(np.sqrt(sum(variance / len(side) for variance, side in zip(variances, sides, strict=True))))
-    if error == 0:  # runs that are all alike leave no doubt
+    if all(side is None or np.ptp(side) == 0 for side in (values, others)):  # runs with equal accuracies leave no doubt
+        difference = float(values[0] - (0 if others is None else others[0]))
         return float(difference == 0), (difference, difference)
-    reach = float(t.ppf(0.975, degrees)) * error
-    return 2 * float(t.sf(abs(difference) / error, degrees)), (difference - reach, difference + reach)
+    is_single = others is not None and 1 in (len(values), len(others))
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # one side may have no spread
+        found = ttest_1samp(values, 0) if others is None else ttest_ind(values, others, equal_var=is_single)
+    low, high = found.confidence_interval(0.95)
+    return float(found.pvalue), (float(low), float(high))

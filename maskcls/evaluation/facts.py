@@ -1,4 +1,4 @@
-"""What is known of evaluated files beside their pixels, for slices and intervals."""
+"""Facts about evaluated files that slices and intervals are made from."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -10,32 +10,34 @@ from maskcls.data.index import Split
 
 
 def file_facts(
-    root: Path, files: Split, photographs: Groups | None, trained_on: Collection[str] | None
+    root: Path, files: Split, groups: Groups | None, trained_on: Collection[str] | None
 ) -> dict[str, np.ndarray]:
-    """Columns of ``predictions.csv``, an entry for each file.
+    """Collect the columns of ``predictions.csv`` that describe the files.
 
     Args:
-        photographs: which files show one photograph, None where that is not known.
-        trained_on: the photographs that were trained on, None where that is not known.
+        root: folder that the paths of the files are relative to.
+        groups: group of each file, None where the groups are not known.
+        trained_on: groups that the model was trained on, None where they are not known.
 
     Returns:
-        ``side``, pixels of the longer side; where photographs are known ``photograph``; where it is known of all files,
-        ``original`` (1, or 0 for an augmented copy); and where ``trained_on`` is, ``in_train`` (1 or 0).
+        Arrays [files] by column. int64 ``side``: longer side in pixels, 0 where unknown. Where the groups are known,
+        also object ``group``: name of the group; int64 ``original``: 0 for an augmented copy, else 1 (only if this is
+        known of all files); and int64 ``in_train``: 1 where the group was trained on (only with ``trained_on``).
     """
     facts = {"side": np.array([_longer_side(root / path) for path in files.paths], dtype=np.int64)}
-    if photographs is None:
+    if groups is None:
         return facts
-    known = [photographs[path] for path in files.paths]
-    facts["group"] = np.array([photograph.group for photograph in known], dtype=object)
-    if all(photograph.is_original is not None for photograph in known):
-        facts["original"] = np.array([photograph.is_original for photograph in known], dtype=np.int64)
+    memberships = [groups[path] for path in files.paths]
+    facts["group"] = np.array([membership.group for membership in memberships], dtype=object)
+    if all(membership.is_original is not None for membership in memberships):
+        facts["original"] = np.array([membership.is_original for membership in memberships], dtype=np.int64)
     if trained_on is not None:
-        facts["in_train"] = np.array([photograph.group in trained_on for photograph in known], dtype=np.int64)
+        facts["in_train"] = np.array([membership.group in trained_on for membership in memberships], dtype=np.int64)
     return facts
 
 
 def _longer_side(path: Path) -> int:
-    """Of an image file's header; 0 for one that Pillow does not know."""
+    """Read the longer side from an image file's header; 0 for a file that Pillow does not know."""
     from PIL import Image, UnidentifiedImageError
 
     try:

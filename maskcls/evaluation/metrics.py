@@ -1,4 +1,4 @@
-"""Figures of merit, pure functions of `Predictions`."""
+"""Metrics of a classifier, as pure functions of `Predictions`. They return plain values, ready for JSON."""
 
 import itertools
 from typing import Any
@@ -7,69 +7,68 @@ import numpy as np
 
 from maskcls.evaluation.predictions import Predictions
 
-# of the expected calibration error: bins of equal width between 0 and 1
+# bins of equal width between 0 and 1 in the expected calibration error
 CALIBRATION_BINS = 15
-# of the bootstrap
+# resamples of a bootstrap
 RESAMPLES = 2000
-# of the longer side, in pixels: slices by size are between these
+# bounds of the slices by size: longer side in pixels
 SIDE_EDGES = (64, 128, 224)
 
 
-def proportion_interval(correct: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a proportion (Wilson 1927, https://doi.org/10.2307/2276774).
+def proportion_interval(correct: int, *, total: int) -> tuple[float, float]:
+    """Compute Wilson's 95 % score interval of a proportion (Wilson 1927, https://doi.org/10.2307/2276774).
 
-    It supposes independent images; several pictures of one photograph make it too narrow.
+    It assumes independent images, and is too narrow where several images show one photograph.
     """
     from scipy.stats import binomtest
 
-    interval = binomtest(correct, count).proportion_ci(0.95, method="wilson")
+    interval = binomtest(correct, total).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
-def bootstrapped_interval(values: np.ndarray, photographs: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of a mean over images; photographs are drawn, each with all of its files.
-
-    See Efron and Tibshirani 1993, chapter 13.
+def bootstrapped_interval(values: np.ndarray, *, groups: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """Compute the 95 % interval of a mean by a bootstrap over groups (Efron and Tibshirani 1993, chapter 13).
 
     Args:
-        values: [images], such as whether each answer is right.
-        photographs: [images], equal for files that show the same.
+        values: bool or float [images], such as whether each prediction is correct.
+        groups: [images], equal for images that show one photograph.
     """
-    _, cluster = np.unique(photographs, return_inverse=True)
-    sums, counts = np.bincount(cluster, values), np.bincount(cluster)
+    _, group = np.unique(groups, return_inverse=True)
+    sums, counts = np.bincount(group, values), np.bincount(group)
     generator = np.random.default_rng(seed)
     means = np.empty(RESAMPLES)
-    for sample in range(RESAMPLES):  # one at a time: memory need not grow with the number of images
+    for sample in range(RESAMPLES):  # one at a time, so that memory does not grow with the number of images
         drawn = generator.integers(len(counts), size=len(counts))
         means[sample] = sums[drawn].sum() / counts[drawn].sum()
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 
-def accuracy_interval_by_group(values: np.ndarray, photographs: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """`bootstrapped_interval` of an accuracy.
+def accuracy_interval_by_group(values: np.ndarray, *, groups: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """Compute the 95 % interval of an accuracy by `bootstrapped_interval`.
 
-    Where all answers are right, or all wrong, every resample says the same, as if that were certain: then it is
-    Wilson's interval, of as many images as there are photographs.
+    Where all predictions are correct, or all wrong, every resample is the same, and the bootstrap would claim
+    certainty. The interval is Wilson's then, with the groups in place of the images.
 
     Args:
-        values: [images], whether each answer is right; of several runs, the share of them that are.
+        values: bool or float [images], whether each prediction is correct, or the share of several runs that are.
+        groups: [images], equal for images that show one photograph.
     """
     if values.min() == values.max() and values[0] in (0, 1):
-        count = len(np.unique(photographs))
-        return proportion_interval(count * int(values[0]), count)
-    return bootstrapped_interval(values, photographs, seed)
+        count = len(np.unique(groups))
+        return proportion_interval(count * int(values[0]), total=count)
+    return bootstrapped_interval(values, groups=groups, seed=seed)
 
 
 def classification_metrics(predictions: Predictions, positive_class: str | None) -> dict[str, Any]:
-    """All figures of merit, with intervals.
+    """Compute all metrics with their intervals.
 
     Args:
-        positive_class: the class that sensitivity, specificity, ROC AUC and PR AUC speak of; None leaves them out.
+        positive_class: class that sensitivity, specificity, ROC AUC and PR AUC refer to; None leaves them out.
 
     Returns:
-        Plain values, for JSON. A figure that is not defined, such as the recall of a class without images, is None.
-        ``loss`` is the cross-entropy of the network's own probabilities, ``log_loss`` that of the calibrated ones.
+        Metrics by name. A metric that is not defined, such as the recall of a class without images, is None. ``loss``
+        is the cross-entropy of the network's own probabilities, ``log_loss`` that of the calibrated ones.
     """
     from sklearn.metrics import confusion_matrix
 
@@ -88,7 +87,7 @@ def classification_metrics(predictions: Predictions, positive_class: str | None)
 
 
 def accuracy_metrics(predictions: Predictions) -> dict[str, Any]:
-    """Accuracy with its intervals, and each class's precision, recall and F1."""
+    """Compute the accuracy with its intervals, and precision, recall and F1 of each class."""
     from sklearn.metrics import precision_recall_fscore_support
 
     is_correct = predictions.labels == predictions.predicted
@@ -96,24 +95,24 @@ def accuracy_metrics(predictions: Predictions) -> dict[str, Any]:
     precision, recall, f1, support = precision_recall_fscore_support(
         predictions.labels, predictions.predicted, labels=range(len(predictions.classes)), zero_division=np.nan
     )
-    photographs = predictions.facts.get("group")
+    groups = predictions.facts.get("group")
     metrics: dict[str, Any] = {
         "images": count,
         "correct": correct,
         "accuracy": correct / count,
-        "accuracy_interval_95": proportion_interval(correct, count),
+        "accuracy_interval_95": proportion_interval(correct, total=count),
     }
-    if photographs is not None:
-        metrics["groups"] = len(np.unique(photographs))
-        metrics["accuracy_interval_95_by_group"] = accuracy_interval_by_group(is_correct, photographs)
+    if groups is not None:
+        metrics["groups"] = len(np.unique(groups))
+        metrics["accuracy_interval_95_by_group"] = accuracy_interval_by_group(is_correct, groups=groups)
     metrics["classes"] = {
         name: {
             "images": int(support[i]),
             "precision": _defined(precision[i]),
             "recall": _defined(recall[i]),
-            "recall_interval_95": proportion_interval(round(recall[i] * support[i]), int(support[i]))
-            if support[i]
-            else None,
+            "recall_interval_95": (
+                proportion_interval(round(recall[i] * support[i]), total=int(support[i])) if support[i] else None
+            ),
             "f1": _defined(f1[i]),
         }
         for i, name in enumerate(predictions.classes)
@@ -138,22 +137,28 @@ def _positive_class_metrics(predictions: Predictions, name: str) -> dict[str, An
 
 
 def log_loss(predictions: Predictions) -> float:
-    """Mean negative logarithm of the true class's calibrated probability; infinitely small ones count as 1e-300."""
+    """Compute the mean negative log of the true class's calibrated probability, with 1e-300 in place of zero."""
     true = predictions.probabilities[np.arange(len(predictions.labels)), predictions.labels]
     return float(-np.log(np.maximum(true, 1e-300)).mean())
 
 
 def brier_score(predictions: Predictions) -> float:
-    """Mean over images of the squared errors of all probabilities, halved (Brier 1950), which is 0..1.
+    """Compute half the squared error of the probabilities, summed over classes and averaged over images (Brier 1950).
 
-    Of two classes it is the mean squared error of either one's probability.
+    Returns:
+        0..1. For two classes it is the mean squared error of one class's probability.
     """
     wanted = np.eye(len(predictions.classes))[predictions.labels]
     return float(np.square(predictions.probabilities - wanted).sum(axis=1).mean() / 2)
 
 
 def reliability(predictions: Predictions) -> list[dict[str, float]]:
-    """Mean confidence and accuracy by bins of the most probable class's probability; empty bins are left out."""
+    """Compute the points of a reliability diagram.
+
+    Returns:
+        For each of `CALIBRATION_BINS` bins of confidence (the probability of the most probable class) that is not
+        empty: number of ``images``, mean ``confidence`` and ``accuracy``.
+    """
     confidence = predictions.probabilities.max(axis=1)
     is_correct = predictions.probabilities.argmax(axis=1) == predictions.labels
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
@@ -168,22 +173,22 @@ def reliability(predictions: Predictions) -> list[dict[str, float]]:
 
 
 def expected_calibration_error(predictions: Predictions) -> float:
-    """Mean distance of confidence and accuracy, by bins (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
+    """Compute the mean distance between confidence and accuracy (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
     bins = reliability(predictions)
     total = sum(part["images"] for part in bins)
     return float(sum(part["images"] * abs(part["confidence"] - part["accuracy"]) for part in bins) / total)
 
 
 def slices(predictions: Predictions, equalised: Predictions | None = None) -> dict[str, Any]:
-    """The accuracy on parts of the images, as far as the facts about the files tell them apart.
+    """Compute `accuracy_metrics` on parts of the images, as far as the facts about the files distinguish them.
 
     Args:
-        equalised: the answers on the same images, brought to one low resolution first.
+        equalised: predictions for the same images after all were reduced to one low resolution.
 
     Returns:
-        By name: ``originals`` (no augmented copies), ``unseen`` (photographs that were not trained on), ``face_found``
-        and ``no_face_found``, ``side_...`` by the longer side in pixels, ``equalised``. A slice without images has
-        ``images`` 0 and nothing else.
+        Metrics by slice: ``originals`` (no augmented copies), ``unseen`` (photographs that were not trained on),
+        ``face_found`` and ``no_face_found``, ``side_...`` (longer side in pixels), ``equalised``. A slice without
+        images has only ``images``, which is 0.
     """
     facts = predictions.facts
     chosen: dict[str, np.ndarray] = {}
@@ -212,7 +217,7 @@ def _defined(value: float) -> float | None:
 
 
 def percent_with_interval(metrics: dict[str, Any]) -> str:
-    """``98.50 % (197 of 200, 95 % interval 95.69 to 99.49)``."""
+    """Format an accuracy as in ``98.50 % (197 of 200, 95 % interval 95.69 to 99.49)``."""
     low, high = metrics["accuracy_interval_95"]
     return (
         f"{100 * metrics['accuracy']:.2f} % ({metrics['correct']} of {metrics['images']}, "

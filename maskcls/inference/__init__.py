@@ -1,1 +1,1 @@
-"""Using a trained model on new pictures."""
+"""From a checkpoint and images to answers."""

@@ -1,205 +1,210 @@
-"""Checkpoints: what a trained model, or a training, is on disk."""
+"""Checkpoints: a trained network, or a training, on disk.
+
+The file is a safetensors file. Its tensors are the network's state under the network's own names, so that other
+programs can load it. Everything else is one JSON document in the file's metadata. A checkpoint that a training can
+resume from holds more tensors, whose names start with `TRAINING`.
+"""
 
 import dataclasses
+import json
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from maskcls.config import AnyDataConfig, parse_stored_data, parse_stored_model
-from maskcls.data.index import is_class_name
-from maskcls.data.loaders import Normalize
+from maskcls.config import AnyDataConfig, as_dictionary, convert
 from maskcls.data.statistics import Normalization
 from maskcls.errors import UserError
 from maskcls.models import build_model
-from maskcls.models.archive import read_archive, write_archive
-from maskcls.models.inspection import ArchiveError
-from maskcls.models.precision import DTYPES
+from maskcls.models.calibration import Calibration
+from maskcls.models.document import Document, read_document
+from maskcls.models.tensor_file import TensorFile, TensorFileError, read_metadata, read_tensors, write_tensors
 from maskcls.run import find_checkpoint
 
-FORMAT = "maskcls"
-VERSION = 2
-
-# what inference needs, and its type
-CONTENTS: dict[str, type | tuple[type, ...]] = {
-    "format": str,
-    "version": int,
-    "model": dict,
-    "config": dict,
-    "classes": list,
-    "positive_class": (str, type(None)),
-    "normalization": dict,
-    "input_size": int,
-    "precision": str,
-    "temperature": float,
-    "threshold": float,
-    "data_fingerprint": str,
-    "progress": dict,
-}
-# what resuming needs besides
-TRAINING_CONTENTS: dict[str, type | tuple[type, ...]] = {
-    "optimizer": dict,
-    "schedule": dict,
-    "scaler": dict,
-    "ema": (dict, type(None)),
-    "rng": dict,
-    "rows": list,
-    "retries": int,
-    "epoch_so_far": (dict, type(None)),
-}
-MAX_INPUT_SIZE = 4096
-MAX_CLASSES = 10_000
-MAX_EPOCHS = 10**6
+# start of the names of tensors that are not the network's; modules cannot have a slash in their names
+TRAINING = "training/"
+# bounds of a file: copies of the network (weights, average, optimizer's moments), and bytes of everything else
+MAX_COPIES, MAX_OTHER_BYTES = 8, 2**25
+OPTIMIZER, AVERAGE, RANDOM = f"{TRAINING}optimizer/", f"{TRAINING}average/", f"{TRAINING}random/"
 # images at a time that a checkpoint, which may be a stranger's, can ask for
 MAX_BATCH_SIZE = 1024
+# characters of a message that quotes a checkpoint
+MAX_MESSAGE = 300
 
 
-def save_checkpoint(path: Path, content: Mapping[str, Any], previous: Path | None = None) -> None:
-    """Write a checkpoint, atomically; format and version are added.
+@dataclass(frozen=True)
+class Snapshot:
+    """Tensors that resuming needs, on any device.
+
+    Attributes:
+        optimizer: state of the optimizer: by position of the parameter, then by name.
+        average: average of the network's state, empty without one.
+        random: states of the random generators, by name.
+    """
+
+    optimizer: Mapping[int, Mapping[str, Tensor]]
+    average: Mapping[str, Tensor]
+    random: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory.
+
+    Attributes:
+        weights: the network's state, by the network's own names.
+        document: everything that is not a tensor.
+        snapshot: tensors that resuming needs, None in a checkpoint for inference.
+    """
+
+    weights: Mapping[str, Tensor]
+    document: Document
+    snapshot: Snapshot | None = None
+
+    @property
+    def calibration(self) -> Calibration:
+        """Temperature and threshold."""
+        return Calibration(self.document.temperature, self.document.threshold)
+
+    @property
+    def positive(self) -> int | None:
+        """Index of the positive class."""
+        name = self.document.positive_class
+        return None if name is None else self.document.classes.index(name)
+
+    @property
+    def evaluated_weights(self) -> Mapping[str, Tensor]:
+        """The network's state that validation measured: the average, if there is one."""
+        return self.weights if self.snapshot is None or not self.snapshot.average else self.snapshot.average
+
+    def for_inference(self) -> "Checkpoint":
+        """The same without what only resuming needs."""
+        return Checkpoint(self.evaluated_weights, dataclasses.replace(self.document, training=None))
+
+    def trained_with(self) -> AnyDataConfig:
+        """The data configuration of the training. Its evaluation batch size is at most `MAX_BATCH_SIZE`.
+
+        Raises:
+            UserError: if another version of maskcls wrote it.
+        """
+        try:
+            config: AnyDataConfig = convert(self.document.config.get("data"), AnyDataConfig, "data")
+        except UserError as error:
+            problem = "the checkpoint was written by another version of maskcls"
+            raise UserError(f"{problem}: {_one_line(error)}") from None
+        return dataclasses.replace(config, eval_batch_size=min(config.eval_batch_size, MAX_BATCH_SIZE))
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint, previous: Path | None = None) -> None:
+    """Write a checkpoint, atomically.
 
     Args:
+        path: the file to write.
         previous: where the checkpoint that is replaced goes.
-    """
-    write_archive(path, {"format": FORMAT, "version": VERSION, **content}, previous)
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU, without running any code that it may hold.
 
     Raises:
-        UserError: where the file is missing, damaged or not a checkpoint of maskcls.
+        OSError: if the disk does not take it; both files are as they were.
+    """
+    tensors = dict(checkpoint.weights)
+    if (snapshot := checkpoint.snapshot) is not None:
+        for position, state in snapshot.optimizer.items():
+            tensors |= {f"{OPTIMIZER}{position}/{name}": tensor for name, tensor in state.items()}
+        tensors |= {f"{AVERAGE}{name}": tensor for name, tensor in snapshot.average.items()}
+        tensors |= {f"{RANDOM}{name}": tensor for name, tensor in snapshot.random.items()}
+    document = json.dumps(as_dictionary(checkpoint.document), allow_nan=False)
+    write_tensors(path, TensorFile(tensors, document), previous)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU. The weights are known to fit the network.
+
+    Args:
+        path: as `find_checkpoint` takes it.
+
+    Raises:
+        UserError: if the file is missing, damaged, or not a checkpoint of this version of maskcls.
     """
     path = find_checkpoint(path)
     try:
-        content = read_archive(path)
-    except ArchiveError as error:
-        raise UserError(f"ckpt={path}: {error}") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"ckpt={path}: not a checkpoint of maskcls (no format '{FORMAT}' in it)")
-    if content.get("version") != VERSION:
-        raise UserError(f"ckpt={path}: of format version {content.get('version')!r:.50}, this maskcls reads {VERSION}")
-    for key, kind in CONTENTS.items():
-        value = content.get(key, ...)
-        if not isinstance(value, kind) or isinstance(value, bool):  # true is no number
-            raise UserError(f"ckpt={path}: '{key}' is missing or of a wrong type")
-    if (fault := _fault(content)) is not None:
-        raise UserError(f"ckpt={path}: {fault}")
-    return content
+        document = read_document(read_metadata(path).document)
+        expected = _expected_state(document)
+        _require_size(path, expected)  # before the tensors are in memory
+        checkpoint = _checkpoint(read_tensors(path).tensors, document)
+        require_fit(checkpoint.weights, expected)
+        if checkpoint.snapshot is not None and checkpoint.snapshot.average:
+            require_fit(checkpoint.snapshot.average, expected)
+    except (TensorFileError, UserError) as error:
+        raise UserError(f"ckpt={path}: {_one_line(error)}") from None
+    return checkpoint
 
 
-def load_training(path: Path) -> dict[str, Any]:
-    """Read a checkpoint that a training can go on from. Raises as `load_checkpoint` does."""
-    content = load_checkpoint(path)
-    for key, kind in TRAINING_CONTENTS.items():
-        if not isinstance(content.get(key, ...), kind):
-            raise UserError(f"ckpt={path}: '{key}' is missing or of a wrong type: no training can go on from it")
-    return content
+def load_training(path: Path) -> Checkpoint:
+    """Read a checkpoint that a training can resume from. Raises as `load_checkpoint` does."""
+    checkpoint = load_checkpoint(path)
+    if checkpoint.snapshot is None:
+        raise UserError(f"ckpt={path}: holds a network for inference only; a training resumes from last.safetensors")
+    return checkpoint
 
 
-def _fault(content: Mapping[str, Any]) -> str | None:
-    """What is wrong with the values, None where they make sense."""
-    classes = content["classes"]
-    if not all(isinstance(name, str) and is_class_name(name) for name in classes):
-        return "'classes' holds what cannot be a folder's name"
-    if not 1 < len(classes) <= MAX_CLASSES or len(set(classes)) < len(classes):
-        return "'classes' are not two names or more, each another"
-    if content["positive_class"] not in (None, *classes):
-        return "'positive_class' is none of its classes"
-    values = content["normalization"]
-    if set(values) != {"mean", "std"} or not all(_are_numbers(values[key], 3) for key in values):
-        return "'normalization' is not a mean and a std of three channels"
-    if min(values["std"]) <= 0:
-        return "'normalization' divides by zero"
-    if not 8 <= content["input_size"] <= MAX_INPUT_SIZE:
-        return f"'input_size' is not from 8 to {MAX_INPUT_SIZE}"
-    if content["precision"] not in DTYPES:
-        return f"'precision' is not one of {', '.join(DTYPES)}"
-    if not 0 < content["temperature"] < math.inf or not 0 <= content["threshold"] <= 1:
-        return "'temperature' or 'threshold' is out of range"
-    if not content["data_fingerprint"].isalnum() or len(content["data_fingerprint"]) > 128:
-        return "'data_fingerprint' is no hash"
-    if not isinstance(epoch := content["progress"].get("epoch"), int) or not 0 <= epoch <= MAX_EPOCHS:
-        return "'progress' has no epoch"
-    averaged = content.get("ema")
-    if averaged is not None and not isinstance(averaged, dict):
-        return "'ema' holds no weights"
-    for weights in (content["model"], *([averaged.get("weights")] if averaged else [])):
-        if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
-            return "'model' or 'ema' holds something that is no tensor"
-        if not all(isinstance(name, str) for name in weights):
-            return "'model' or 'ema' holds a weight without a name"
-        if not all(torch.isfinite(value).all() for value in weights.values()):
-            return "its weights are not finite numbers"
-    return None
+def _one_line(error: Exception) -> str:
+    """A message that may quote a stranger's file, as printable text of limited length."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(error)[:MAX_MESSAGE])
 
 
-def _are_numbers(values: Any, count: int) -> bool:
-    return (
-        isinstance(values, list | tuple)
-        and len(values) == count
-        and all(isinstance(value, float | int) and math.isfinite(value) for value in values)
-    )
+def _checkpoint(tensors: Mapping[str, Tensor], document: Document) -> Checkpoint:
+    """Sort tensors by what their names say they are."""
+    if document.training is None:
+        return Checkpoint(tensors, document)
+    parts: dict[str, dict[str, Tensor]] = {OPTIMIZER: {}, AVERAGE: {}, RANDOM: {}, "": {}}
+    for name, tensor in tensors.items():
+        prefix = next(prefix for prefix in parts if name.startswith(prefix))
+        parts[prefix][name.removeprefix(prefix)] = tensor
+    optimizer: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in parts[OPTIMIZER].items():
+        if not (found := re.fullmatch(r"([0-9]{1,6})/(.+)", name)):
+            raise UserError(f"{name!r:.100} is not a name of the optimizer's state")
+        optimizer.setdefault(int(found[1]), {})[found[2]] = tensor
+    return Checkpoint(parts[""], document, Snapshot(optimizer, parts[AVERAGE], parts[RANDOM]))
 
 
-def training_data(content: Mapping[str, Any], path: Path) -> AnyDataConfig:
-    """The data configuration that a checkpoint was trained with, evaluating no more than `MAX_BATCH_SIZE` at a time.
+def _expected_state(document: Document) -> Mapping[str, Tensor]:
+    """The state of the network that a document names, on torch's meta device: without values, and without memory."""
+    with torch.device("meta"):
+        network = build_model(document.model, len(document.classes), document.input_size, pretrained=False)
+    return network.state_dict()
+
+
+def _require_size(path: Path, expected: Mapping[str, Tensor]) -> None:
+    """Refuse a file that is far larger than a training of the network that it names can be."""
+    largest = MAX_COPIES * sum(tensor.nbytes for tensor in expected.values()) + MAX_OTHER_BYTES
+    if path.stat().st_size > largest:
+        raise UserError(f"larger than the {largest:,} bytes that a training of the model that it names can take")
+
+
+def require_fit(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Check weights against a network's state.
 
     Raises:
-        UserError: where it makes no sense.
+        UserError: naming the first weight that is missing, superfluous, different or not finite.
     """
-    try:
-        config = parse_stored_data(content["config"].get("data"))
-    except UserError as error:
-        raise UserError(f"ckpt={path}: its configuration is none of this maskcls: {error}") from None
-    return dataclasses.replace(config, eval_batch_size=min(config.eval_batch_size, MAX_BATCH_SIZE))
-
-
-def restore_model(content: Mapping[str, Any], path: Path, device: torch.device) -> tuple[nn.Module, Normalize]:
-    """Build a checkpoint's network in evaluation mode, with its averaged weights where it has them, on a device.
-
-    Args:
-        content: as `load_checkpoint` returns it.
-        path: of the file, for the message.
-
-    Returns:
-        The network, and the normalization of its input.
-
-    Raises:
-        UserError: where the weights do not fit the network that the checkpoint names.
-    """
-    weights = content["model"] if content.get("ema") is None else content["ema"]["weights"]
-    try:
-        config = parse_stored_model(content["config"].get("model"), content["input_size"])
-    except UserError as error:
-        raise UserError(f"ckpt={path}: the model that it names is none of this maskcls: {error}") from None
-    with torch.device("meta"):  # takes no memory, however large a model is claimed to be
-        named = {**dataclasses.asdict(config), "pretrained": False}
-        model = build_model(named, len(content["classes"]), content["input_size"])
-    require_fit(weights, model, path)
-    model.load_state_dict(weights, assign=True)
-    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.eval(), Normalize(Normalization(**content["normalization"])).to(device)
-
-
-def require_fit(weights: Mapping[str, Tensor], model: nn.Module, path: Path) -> None:
-    """Check names, shapes and types of weights against a network's.
-
-    Raises:
-        UserError: naming the first that is missing, superfluous or different.
-    """
-    expected = model.state_dict()
+    problem = "its weights do not fit the model that it names"
     for name in sorted(expected.keys() ^ weights.keys()):
-        raise UserError(
-            f"ckpt={path}: its weights do not fit the model that it names: {name!r:.100} is "
-            f"{'missing' if name in expected else 'superfluous'}"
-        )
+        raise UserError(f"{problem}: {name!r:.100} is {'missing' if name in expected else 'superfluous'}")
     for name, value in expected.items():
         found = weights[name]
         if (found.shape, found.dtype) != (value.shape, value.dtype):
             raise UserError(
-                f"ckpt={path}: its weights do not fit the model that it names: {name} is {tuple(found.shape)} "
-                f"{found.dtype}, expected {tuple(value.shape)} {value.dtype}"
+                f"{problem}: {name} is {tuple(found.shape)} {found.dtype}, expected {tuple(value.shape)} {value.dtype}"
             )
+        if not torch.isfinite(found).all():
+            raise UserError(f"its weights are not finite numbers: {name}")
+
+
+def is_close(one: Normalization, other: Normalization) -> bool:
+    """Whether two normalizations are the same up to rounding."""
+    pairs = zip((*one.mean, *one.std), (*other.mean, *other.std), strict=True)
+    return all(math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-8) for a, b in pairs)

@@ -1,4 +1,4 @@
-"""The process, set up for computing on the CPU: threads, memory and denormal numbers."""
+"""Set up the process for computing on the CPU: threads, memory and denormal numbers."""
 
 import ctypes
 import sys
@@ -7,18 +7,18 @@ import torch
 
 from maskcls.cores import usable_cores
 
-# as OMP_NUM_THREADS says, else one a core that this process may run on
+# torch takes OMP_NUM_THREADS, or else one thread for each core that this process may run on
 _DEFAULT_THREADS = torch.get_num_threads()
 
-# of glibc's malloc.h
+# constants of glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def prepare_cpu(threads: int | None) -> int:
-    """Set the number of threads; keep freed memory; round denormal numbers to zero, which are slow to compute with.
+    """Set the number of threads, keep freed memory, and round denormal numbers to zero: they are slow to compute with.
 
     Args:
-        threads: None for `default_threads`.
+        threads: number of CPU threads, None for `default_threads`.
 
     Returns:
         The number of threads.
@@ -31,7 +31,7 @@ def prepare_cpu(threads: int | None) -> int:
 
 
 def default_threads() -> int:
-    """As many as cores that this process may use: torch's own number, or fewer where a container has a share of them.
+    """The number of cores that this process may use: torch's own number, or fewer in a container with a share of them.
 
     Parallel jobs of a sweep share the cores by OMP_NUM_THREADS, which their launcher sets (joblib's does).
     """
@@ -39,13 +39,13 @@ def default_threads() -> int:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed for the next step.
+    """Let glibc keep freed memory for the next step.
 
-    By default it gives blocks of some MB back to the system, and gets them anew, page by page, at the next step. That
-    took half of MyCNN's time, and a fifth of ResNet-18's.
+    By default it returns blocks of some MB to the system, and gets them back, page by page, at the next step. That took
+    half of MyCNN's time, and a fifth of ResNet-18's.
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
-        # versions before 2.36 or so refuse more than 32 MB; and the second without the first would make things worse
+        # versions before about 2.36 refuse more than 32 MB; the second call without the first would make things worse
         if hasattr(libc, "mallopt") and any(libc.mallopt(M_MMAP_THRESHOLD, size) for size in (2**31 - 1, 2**25)):
             libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,8 +1,8 @@
-"""How much memory a network takes for a batch, how much is free, and the batch size that fits."""
+"""The memory that a network takes for a batch, the memory that is free, and the batch size that fits."""
 
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,26 +13,27 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from maskcls.config import ModelConfig
 from maskcls.control_groups import MEMBERSHIP, ROOT, control_groups
 from maskcls.errors import MachineError, is_out_of_memory
 from maskcls.models import build_model
 
-# what a process takes for each byte of tensors: allocators leave gaps, and convolutions use scratch space. For
-# ResNet-18 at 224 pixels on the CPU that was 1.8; memory that is kept for the next step made it so from 1.2
+# bytes that a process takes for each byte of tensors: allocators leave gaps, and convolutions use scratch space.
+# Measured for ResNet-18 at 224 pixels on the CPU: 1.8. Without memory that is kept for the next step: 1.2
 OVERHEAD = 2.0
-# bytes on the host for what is loaded and started later: libraries, threads
+# bytes on the host for libraries and threads that are loaded and started later
 RESERVE = 5e8
-# batch sizes between which memory is taken to grow evenly
+# two batch sizes; memory is assumed to grow linearly between them
 FEW, MANY = 2, 256
 
 
 @dataclass(frozen=True)
 class Demand:
-    """Tensors that a batch needs at its peak.
+    """Bytes of the tensors that exist at the peak of a computation on a batch.
 
     Attributes:
-        fixed: bytes, whatever the batch size: weights, gradients, the optimizer's state.
-        per_image: bytes of each image more.
+        fixed: bytes that do not depend on the batch size: weights, gradients, the optimizer's state.
+        per_image: further bytes for each image.
     """
 
     fixed: float
@@ -40,27 +41,28 @@ class Demand:
 
     @classmethod
     def of(cls, step: Callable[[int], object]) -> "Demand":
-        """Of a step that computes on a number of images.
+        """Measure a step, a function of the number of images.
 
-        Memory is the largest of many sums that each grow evenly: between the two sizes looked at it is no more than
-        what this says. Nothing is computed, and no memory taken: the step runs on torch's meta device, in float32.
+        The peak is the maximum of sums that each grow linearly, so it is convex: between the two sizes that are
+        measured, the straight line is an upper bound. The step runs on torch's meta device, in float32: nothing is
+        computed, and no memory is taken.
         """
         few, many = peak_memory(lambda: step(FEW)), peak_memory(lambda: step(MANY))
         per_image = (many - few) / (MANY - FEW)
         return cls(few - FEW * per_image, per_image)
 
     def total(self, images: int) -> float:
-        """Bytes that a process takes for so many images."""
+        """Bytes that a process takes for a batch of this many images."""
         return OVERHEAD * (self.fixed + self.per_image * images)
 
     def largest_batch(self, free: float) -> int:
-        """The largest power of two of images that free bytes are enough for, 0 for none."""
+        """The largest power of two of images that fits into the free bytes, 0 if not even one image fits."""
         images = int((free / OVERHEAD - self.fixed) // self.per_image)
         return 2 ** (images.bit_length() - 1) if images > 0 else 0
 
 
 class _Storages(TorchDispatchMode):
-    """Adds up the storages that exist, from when one is made until the last tensor on it is gone."""
+    """Sums up the storages that exist: each counts from its creation until its last tensor is gone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,21 +84,21 @@ class _Storages(TorchDispatchMode):
 
 
 def peak_memory(compute: Callable[[], object]) -> int:
-    """Bytes of tensors that a computation has at most at a time, found on the meta device, where it takes none."""
+    """The most bytes of tensors that exist at one time in a computation, measured on the meta device."""
     storages = _Storages()
     with torch.device("meta"), storages:
         compute()
     return storages.peak
 
 
-def build_on_meta(config: Mapping[str, Any], classes: int, input_size: int) -> nn.Module:
-    """The network that `build_model` builds, without values."""
+def build_on_meta(config: ModelConfig, classes: int, input_size: int) -> nn.Module:
+    """Build the same network as `build_model`, on torch's meta device: it has shapes, but no values and no memory."""
     with torch.device("meta"):
-        return build_model({**config, "pretrained": False}, classes, input_size)
+        return build_model(config, classes, input_size, pretrained=False)
 
 
-def inference_demand(config: Mapping[str, Any], classes: int, input_size: int) -> Demand:
-    """What `predict_logits` takes; the arguments are those of `build_model`."""
+def inference_demand(config: ModelConfig, classes: int, input_size: int) -> Demand:
+    """The memory that predicting takes; the arguments are those of `build_model`."""
 
     @torch.inference_mode()
     def infer(images: int) -> None:
@@ -107,7 +109,7 @@ def inference_demand(config: Mapping[str, Any], classes: int, input_size: int) -
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes for tensors that this process can get: on the host no more than its limits and control groups allow."""
+    """Bytes that this process can still get for tensors, within its limits and control groups."""
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return float(torch.cuda.mem_get_info(device)[0] + kept)
@@ -124,12 +126,12 @@ def free_memory(device: torch.device) -> float:
 
 
 def _left_in_groups(root: Path, membership: Path) -> float:
-    """Bytes that Linux's control groups leave to this process, infinite where they set no bound.
+    """Bytes that Linux's control groups leave to this process, infinite without a limit.
 
-    Pages of files that were not used of late are counted as left, since the system takes them back when it has to.
+    Cached pages of files that are not in use count as left: the system takes them back when it has to.
     """
     left = float("inf")
-    for group in control_groups(root, membership):
+    for group in control_groups(root=root, membership=membership):
         try:
             limit = (group / "memory.max").read_text().strip()
             if limit == "max":
@@ -144,32 +146,37 @@ def _left_in_groups(root: Path, membership: Path) -> float:
 
 @contextmanager
 def explained_memory(key: str, size: int, free: float, demand: Callable[[], Demand]) -> Iterator[None]:
-    """Say, where the block runs out of memory, what batch size is likely to fit.
+    """If the block runs out of memory, say which batch size is likely to fit.
 
     Args:
-        key: that sets the batch size.
+        key: configuration key that sets the batch size.
         size: the batch size.
         free: bytes that were free before.
-        demand: returns what a batch takes.
+        demand: returns the memory that a batch takes.
 
     Raises:
-        MachineError: instead of the error of the library that found no memory.
+        MachineError: in place of the library's own error.
     """
     try:
         yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        raise MachineError(f"out of memory at {key}={size}: {advice(key, size, free, demand())}") from None
+        raise out_of_memory(key, size, free, demand()) from None
+
+
+def out_of_memory(key: str, size: int, free: float, demand: Demand) -> MachineError:
+    """The error for a batch that did not fit, with advice; the arguments are those of `advice`."""
+    return MachineError(f"out of memory at {key}={size}: {advice(key, size, free, demand)}")
 
 
 def advice(key: str, size: int, free: float, demand: Demand) -> str:
-    """What to do about a batch size that does not fit."""
+    """Say how much memory a batch size takes, and which batch size fits."""
     fits = min(demand.largest_batch(free), size // 2)
     needs = f"it takes some {gigabytes(demand.total(size))}, and {gigabytes(free)} were free"
     return f"{needs}; {key}={fits} should fit" if fits else f"{needs}; a smaller data.input_size takes less"
 
 
 def gigabytes(size: float) -> str:
-    """Bytes in words."""
+    """Bytes as text, in gigabytes."""
     return f"{size / 1e9:.1f} GB"

@@ -6,12 +6,12 @@ CHANNELS = 32
 
 
 class MyCNN(nn.Module):
-    """Three times 3x3 convolution, ReLU and 2x2 max-pooling; dropout; one linear layer.
+    """Three blocks of 3x3 convolution, ReLU and 2x2 max-pooling; then dropout and one linear layer.
 
     Args:
         classes: number of outputs.
         input_size: pixels a side, a multiple of 8; 32 in the study.
-        dropout: share of the linear layer's inputs that training drops.
+        dropout: share of the linear layer's inputs that are dropped in training.
     """
 
     def __init__(self, classes: int, input_size: int, dropout: float) -> None:
@@ -27,5 +27,5 @@ class MyCNN(nn.Module):
 
 
 def _block(in_channels: int) -> list[nn.Module]:
-    # the maximum before the ReLU: the same outputs and gradients as in the study's order, for a quarter of the work
+    # pooling before the ReLU gives the same outputs and gradients as the study's order, for a quarter of the work
     return [nn.Conv2d(in_channels, CHANNELS, kernel_size=3, padding=1), nn.MaxPool2d(2), nn.ReLU(inplace=True)]

@@ -1,33 +1,40 @@
-"""Devices and number formats: what ``auto`` means on this machine, and why."""
+"""Devices and number formats: what ``auto`` chooses on this machine, and why."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
+from maskcls.config import nearest
 from maskcls.errors import UserError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PrecisionName = Literal["float32", "bfloat16", "float16"]
+DTYPES: dict[PrecisionName, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 @dataclass(frozen=True)
 class Precision:
-    """The number format that forward passes run in; weights and the loss stay float32.
+    """The number format of forward passes. Weights and the loss stay float32.
 
     Attributes:
-        name: float32, bfloat16 or float16.
+        name: the number format.
         device_type: cpu, cuda or mps.
     """
 
-    name: str
+    name: PrecisionName
     device_type: str
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Run operations in this format where that is safe (https://docs.pytorch.org/docs/stable/amp.html)."""
+        """Run operations in this format if that is safe for them (https://docs.pytorch.org/docs/stable/amp.html)."""
         return torch.autocast(self.device_type, DTYPES[self.name], enabled=self.name != "float32")
 
     def grad_scaler(self) -> torch.amp.GradScaler:
-        """Scales the loss for float16, whose gradients would underflow; does nothing for the others."""
+        """Scale the loss for float16, whose gradients would underflow. It does nothing for other formats."""
         return torch.amp.GradScaler(self.device_type, enabled=self.name == "float16")
 
 
@@ -35,7 +42,7 @@ def choose_device(name: str) -> torch.device:
     """The device that ``device=name`` asks for.
 
     Raises:
-        UserError: where this machine does not have it; the message says which ones it has.
+        UserError: if this machine does not have it. The message says which devices it has.
     """
     available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
@@ -51,12 +58,17 @@ def choose_device(name: str) -> torch.device:
     return torch.device(wanted)
 
 
-def choose_precision(name: str, device: torch.device) -> tuple[Precision, str]:
+def choose_precision(name: Literal["auto"] | PrecisionName, device: torch.device) -> tuple[Precision, str]:
     """The precision that ``precision=name`` asks for, and the reason in words.
 
-    ``auto`` takes bfloat16 where the hardware multiplies it faster than float32, float16 on older GPUs, and float32
-    elsewhere: without support, bfloat16 is emulated and many times slower.
+    ``auto`` chooses bfloat16 if the hardware multiplies it faster than float32, float16 on older GPUs, and float32
+    otherwise: without support in hardware, bfloat16 is emulated and many times slower.
+
+    Raises:
+        UserError: if there is no such precision.
     """
+    if name not in ("auto", *DTYPES):
+        raise UserError(f"precision={name}: expected auto, {', '.join(DTYPES)}{nearest(name, DTYPES)}")
     if name != "auto":
         return Precision(name, device.type), "as configured"
     if device.type == "cuda":

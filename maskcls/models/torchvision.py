@@ -1,11 +1,11 @@
-"""torchvision's networks, with the last layer replaced by one of as many outputs as there are classes.
+"""torchvision's networks, with a last layer that has one output for each class.
 
-torchvision is imported where one is built: it takes a second, which MyCNN need not wait for.
+torchvision is imported only when one is built: that takes a second, which MyCNN need not wait for.
 """
 
 from collections.abc import Callable
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
 
 from torch import nn
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torchvision import models
 
 
-def build_resnet18(classes: int, pretrained: bool) -> nn.Module:
+def build_resnet18(classes: int, *, pretrained: bool) -> nn.Module:
     """ResNet-18; ``pretrained`` starts from torchvision's ImageNet weights."""
     from torchvision import models
 
@@ -24,7 +24,7 @@ def build_resnet18(classes: int, pretrained: bool) -> nn.Module:
     return model
 
 
-def build_vgg16(classes: int, pretrained: bool, dropout: float) -> nn.Module:
+def build_vgg16(classes: int, dropout: float, *, pretrained: bool) -> nn.Module:
     """VGG-16 without batch normalization; ``pretrained`` starts from torchvision's ImageNet weights."""
     from torchvision import models
 
@@ -36,10 +36,11 @@ def build_vgg16(classes: int, pretrained: bool, dropout: float) -> nn.Module:
 def _build(factory: Callable[..., Any], weights: "models.WeightsEnum | None", **options: Any) -> Any:
     try:
         return factory(weights=weights, **options)
-    except (URLError, OSError, RuntimeError) as error:
+    except (OSError, EOFError, RuntimeError, UnpicklingError) as error:  # no network, or a damaged file
         if weights is None:
             raise
+        reason = str(error).partition("\n")[0]
         raise UserError(
-            f"model.pretrained=true: cannot get the weights from {weights.url} ({error}); "
+            f"model.pretrained=true: cannot get the weights from {weights.url} ({reason}); "
             "put that file into $TORCH_HOME/hub/checkpoints, or set model.pretrained=false"
         ) from None

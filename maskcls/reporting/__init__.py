@@ -1,1 +1,1 @@
-"""What people look at: plots and the leaderboard of a sweep."""
+"""What people read and look at: plots, model cards, the leaderboard of a sweep, tables on the terminal."""

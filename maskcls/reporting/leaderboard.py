@@ -8,28 +8,18 @@ from filelock import FileLock
 from maskcls.files import table
 from maskcls.run import read_run
 
-COLUMNS = (
-    "run",
-    "status",
-    "val_accuracy",
-    "val_loss",
-    "best_epoch",
-    "test_accuracy",
-    "seed",
-    "seconds",
-    "error",
-)
+COLUMNS = ("run", "status", "val_accuracy", "val_loss", "best_epoch", "test_accuracy", "seed", "seconds", "error")
 
 
 def write_leaderboard(sweep_directory: Path) -> Path:
-    """Write ``leaderboard.csv`` from every job's ``run.json``, those that failed or still run included.
+    """Write ``leaderboard.csv`` from the ``run.json`` of every job, including jobs that failed or are still running.
 
-    Figures are those of the best epoch; ``test_accuracy`` is empty where that was not tested.
-    The columns are `COLUMNS`, with a column for each key that a job set before ``error``. Rows are ordered by
-    validation alone: choosing by the test column would make it worthless.
+    All figures belong to the best epoch; ``test_accuracy`` is empty where it was not tested. The columns are `COLUMNS`,
+    and before ``error`` one for each key that a job set. Rows are sorted by validation accuracy only: a test accuracy
+    that models were chosen by is no longer an honest estimate.
 
     Returns:
-        The file.
+        Path of the file.
     """
     path = sweep_directory / "leaderboard.csv"
     with FileLock(sweep_directory / ".leaderboard.lock"):
@@ -46,15 +36,15 @@ def write_leaderboard(sweep_directory: Path) -> Path:
 
 
 def _rank(row: dict[str, Any]) -> tuple[Any, ...]:
-    has_none = row["val_accuracy"] == ""
-    # what a failed run had reached says little; it stands last
-    return row["status"] == "failed", has_none, -(row["val_accuracy"] or 0), row["val_loss"] or 0, row["run"]
+    """Sort key: failed runs stand last, before them the runs without a validation accuracy."""
+    is_missing = row["val_accuracy"] == ""
+    return row["status"] == "failed", is_missing, -(row["val_accuracy"] or 0), row["val_loss"] or 0, row["run"]
 
 
 def _row(name: str, run: dict[str, Any]) -> dict[str, Any]:
     best, test = run.get("best", {}), run.get("test", {}).get("best", {})
     overrides = {
-        key: value.strip("'")  # which Hydra's grammar wants
+        key: value.strip("'")  # Hydra's grammar wants quotes around some values
         for key, _, value in (override.partition("=") for override in run.get("overrides", []))
         if value and key != "resume"
     }

@@ -1,8 +1,10 @@
-"""``model_card.md``: what a trained model is, what its figures are, and what they are worth (Mitchell et al. 2019,
-https://arxiv.org/abs/1810.03993)."""
+"""``model_card.md``: what a trained model is, its figures and their limits.
+
+The idea is that of Mitchell et al. 2019, https://arxiv.org/abs/1810.03993.
+"""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,12 @@ from maskcls.files import replaced_atomically
 
 
 def write_model_card(directory: Path, record: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> None:
-    """Write the card of a training.
+    """Write the model card of a training.
 
     Args:
-        directory: of the run.
-        record: the content of its ``run.json``.
-        metrics: on the test split, the content of ``metrics.json``; None where it was not tested.
+        directory: run directory of the training.
+        record: content of its ``run.json``.
+        metrics: content of ``metrics.json`` on the test split; None where the model was not tested.
     """
     parts = [_heading(record), _data(record["data"]), _figures(record, metrics), _limits(record, metrics)]
     with replaced_atomically(directory / "model_card.md") as temporary:
@@ -26,29 +28,19 @@ def _heading(record: Mapping[str, Any]) -> str:
     command = shlex.join([record["command"], *record["overrides"]])
     return (
         f"# {record['model']}, {record['optimizer']}\n\n"
-        f"Trained by maskcls {record['versions']['maskcls']} on {record['started']}, seed {record['seed']}, "
+        f"Trained with maskcls {record['versions']['maskcls']} on {record['started']}, seed {record['seed']}, "
         f"{record['precision']} on {record['device']}:\n\n```\n{command}\n```"
     )
 
 
 def _data(data: Mapping[str, Any]) -> str:
-    rows = [
-        f"| {split} | {_text(name)} | {count} | {seen} |"
+    rows = (
+        (split, _text(name), count, _seen(data, split, name))
         for split, counts in data["images"].items()
         for name, count in counts.items()
-        for seen in [_seen(data, split, name)]
-    ]
-    return "\n".join(
-        [
-            "## Data",
-            "",
-            f"`{data['root']}`, split {data['split']}, fingerprint `{data['fingerprint']}`.",
-            "",
-            "| split | class | files | show photographs that were trained on |",
-            "| --- | --- | --- | --- |",
-            *rows,
-        ]
     )
+    about = f"`{data['root']}`, split {data['split']}, fingerprint `{data['fingerprint']}`."
+    return f"## Data\n\n{about}\n\n{_table('split | class | files | files whose photograph is also in train', rows)}"
 
 
 def _seen(data: Mapping[str, Any], split: str, name: str) -> str:
@@ -59,71 +51,66 @@ def _seen(data: Mapping[str, Any], split: str, name: str) -> str:
 
 def _figures(record: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> str:
     best = record["best"]
-    chosen = f"Validation, epoch {best['epoch']}, by which it was chosen: {_percent(best['val_accuracy'])}."
-    lines = ["## Figures", "", chosen]
+    chosen = f"Validation accuracy {_percent(best['val_accuracy'])} in epoch {best['epoch']}, which was chosen by it."
+    parts = ["## Figures", chosen]
     if metrics is None:
-        return "\n".join([*lines, "", "Not tested."])
-    lines += [
-        "",
-        f"Test, the checkpoint of epoch {metrics['epoch']}: accuracy {_percent(metrics['accuracy'])}, "
+        return "\n\n".join([*parts, "Not tested."])
+    slices = (_slice(name, part) for name, part in {"all": metrics, **metrics["slices"]}.items())
+    classes = (
+        (_text(name), c["images"], _percent(c["precision"]), _percent(c["recall"]), _bounds(c["recall_interval_95"]))
+        for name, c in metrics["classes"].items()
+    )
+    parts += [
+        f"Test accuracy of the checkpoint of epoch {metrics['epoch']}: {_percent(metrics['accuracy'])}, "
         f"{_interval(metrics)}.",
-        "",
-        "| test images | | accuracy | 95 % interval |",
-        "| --- | --- | --- | --- |",
-        _row("all", metrics),
-        *(_row(name, part) for name, part in metrics["slices"].items()),
-        "",
-        "| class | images | precision | recall | 95 % interval |",
-        "| --- | --- | --- | --- | --- |",
-        *(
-            f"| {_text(name)} | {c['images']} | {_percent(c['precision'])} | {_percent(c['recall'])} | "
-            f"{_bounds(c['recall_interval_95'])} |"
-            for name, c in metrics["classes"].items()
-        ),
-        "",
+        _table("test images | number | accuracy | 95 % interval", slices),
+        _table("class | images | precision | recall | 95 % interval of the recall", classes),
         f"Expected calibration error {_percent(metrics['expected_calibration_error'])}, Brier score "
-        f"{metrics['brier']:.4f}, at a temperature of {metrics['temperature']:.3g}, fitted on validation.",
+        f"{metrics['brier']:.4f}, with a temperature of {metrics['temperature']:.3g} that was fitted on validation.",
     ]
     if "positive_class" in metrics:
         positive = metrics["positive_class"]
-        lines += [
-            "",
-            f"Positive class {_text(positive['name'])}, from a probability of {metrics['threshold']:.3g} on: "
-            f"sensitivity {_percent(positive['sensitivity'])}, specificity {_percent(positive['specificity'])}.",
-        ]
-    return "\n".join(lines)
+        parts.append(
+            f"Positive class {_text(positive['name'])}, predicted at a probability of {metrics['threshold']:.3g} or "
+            f"more: sensitivity {_percent(positive['sensitivity'])}, specificity {_percent(positive['specificity'])}."
+        )
+    return "\n\n".join(parts)
 
 
 def _limits(record: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> str:
     seen = record["data"]["seen_in_training"]
     limits = []
     if seen is None:
-        limits.append(
-            "Which files show one photograph is not known: if some do across splits, the figures are too high."
-        )
+        limits.append("Which files show one photograph is not known. Figures are too high if one is in two splits.")
     elif any(count for counts in seen.values() for count in counts.values()):
-        limits.append("Evaluated on photographs that were trained on, too: the figures say nothing about others.")
+        limits.append("Some evaluated photographs were trained on: the figures say nothing about new ones.")
     if metrics and "note" in metrics:
         limits.append(f"Trained on {metrics['note']}.")
+    classes = ", ".join(_text(name) for name in record["data"]["images"]["train"])
     limits += [
-        "The figures hold for pictures like these. Other cameras, ages, masks, angles and lighting were not measured; "
-        "`maskcls-eval data.root=FOLDER` measures them.",
-        "It knows its classes alone: a hand, a scarf or a mask below the nose is put into one of them all the same.",
+        "The figures hold for pictures like these. Other pictures were not measured (other cameras, people, angles or "
+        "lighting); `maskcls-eval data.root=FOLDER` measures them.",
+        f"The model knows only its classes ({classes}). It puts every picture into one of them, whatever it shows.",
     ]
     return "\n".join(["## Limits", "", *(f"- {limit}" for limit in limits)])
 
 
-def _row(name: str, part: Mapping[str, Any]) -> str:
+def _table(heading: str, rows: Iterable[Sequence[object]]) -> str:
+    lines = [heading.split(" | "), ["---"] * (1 + heading.count(" | ")), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def _slice(name: str, part: Mapping[str, Any]) -> Sequence[object]:
     if not part["images"]:
-        return f"| {name} | 0 | | |"
-    return f"| {name} | {part['images']} | {_percent(part['accuracy'])} | {_bounds(part['accuracy_interval_95'])} |"
+        return name, 0, "", ""
+    return name, part["images"], _percent(part["accuracy"]), _bounds(part["accuracy_interval_95"])
 
 
 def _interval(metrics: Mapping[str, Any]) -> str:
     text = f"95 % interval {_bounds(metrics['accuracy_interval_95'])}"
     if "accuracy_interval_95_by_group" in metrics:
-        text += f" ({_bounds(metrics['accuracy_interval_95_by_group'])} by photographs, of which there are "
-        text += f"{metrics['groups']})"
+        by_group = _bounds(metrics["accuracy_interval_95_by_group"])
+        text += f" over files, {by_group} over the {metrics['groups']} photographs that they show"
     return text
 
 
@@ -136,5 +123,5 @@ def _bounds(interval: tuple[float, float] | None) -> str:
 
 
 def _text(name: str) -> str:
-    """A class's name in a table of Markdown."""
+    """Escape a class's name for Markdown tables."""
     return name.replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

@@ -1,31 +1,40 @@
-"""The memory that a training takes, and the batch size that it can have."""
+"""The memory that a training takes, and the batch size that fits."""
 
 import dataclasses
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import assert_never
 
 import torch
 from torch import nn
 
-from maskcls.config import SGDConfig, TrainConfig, as_dictionary
-from maskcls.errors import MachineError, UserError
-from maskcls.models.memory import Demand, advice, build_on_meta, gigabytes
+from maskcls.config import AdamConfig, ResNet18Config, SGDConfig, TrainConfig
+from maskcls.errors import MachineError, UserError, is_out_of_memory
+from maskcls.models.memory import Demand, advice, build_on_meta, gigabytes, inference_demand, out_of_memory
 
 log = logging.getLogger(__name__)
 
-# auto's largest batch, and the least steps of an epoch that it leaves: beyond these an epoch teaches a network less
+# limits of data.batch_size=auto: the largest batch, and the fewest steps in an epoch. Beyond them an epoch teaches less
 LARGEST_BATCH, STEPS_PER_EPOCH = 256, 32
-# what VGG-16 takes for each pixel of a batch: where that is less than half of what is free, nothing is looked at closer
+# bytes that VGG-16 takes for each pixel of a batch; if that is less than half of the free memory, any network fits
 BYTES_PER_PIXEL = 3_000
 
 
 def training_demand(config: TrainConfig, classes: int) -> Demand:
-    """What optimizer steps take: weights, gradients, the optimizer's state, an average, and a batch's activations."""
+    """The memory of an optimizer step: weights, gradients, optimizer state, average, and a batch's activations."""
     size, optim = config.data.input_size, config.optim
-    moments = int(optim.momentum > 0) if isinstance(optim, SGDConfig) else 2
+    match optim:
+        case SGDConfig():
+            moments = int(optim.momentum > 0)
+        case AdamConfig():
+            moments = 2
+        case _:
+            assert_never(optim)
     copies = moments + (config.ema_decay is not None)
 
     def train(images: int) -> None:
-        model = build_on_meta(as_dictionary(config.model), classes, size)
+        model = build_on_meta(config.model, classes, size)
         kept = [torch.empty_like(weight) for weight in model.parameters() for _ in range(copies)]
         logits = model(torch.empty(images, 3, size, size))
         nn.functional.cross_entropy(logits, torch.empty(images, dtype=torch.int64)).backward()
@@ -35,15 +44,17 @@ def training_demand(config: TrainConfig, classes: int) -> Demand:
 
 
 def with_batch_size(config: TrainConfig, images: int, classes: int, free: float) -> TrainConfig:
-    """The configuration with a number for ``data.batch_size``; says so where one that is given will not fit.
+    """Return the configuration with a number for ``data.batch_size``; warn if the given number may not fit.
 
     Args:
-        images: in an epoch.
-        free: bytes, on the device.
+        config: the configuration.
+        images: number of training images in an epoch.
+        classes: number of classes.
+        free: free bytes on the device.
 
     Raises:
-        MachineError: where not even one image fits.
-        UserError: where the network cannot be trained on batches of the size that is given.
+        MachineError: if not even one image fits.
+        UserError: if the network cannot be trained on batches of the given size.
     """
     size = config.data.batch_size
     if size != "auto":
@@ -78,5 +89,30 @@ def with_batch_size(config: TrainConfig, images: int, classes: int, free: float)
 
 
 def _is_too_small(config: TrainConfig, images: int) -> bool:
-    """Batch normalization needs two values a channel: ResNet-18 has one for an image of 32 pixels."""
-    return images == 1 and config.model.name == "resnet18" and config.data.input_size == 32
+    """Batch normalization needs two values in each channel. ResNet-18 has one for a single image of 32 pixels."""
+    return images == 1 and isinstance(config.model, ResNet18Config) and config.data.input_size == 32
+
+
+@contextmanager
+def explained_training(config: TrainConfig, model: nn.Module, classes: int, free: float) -> Iterator[None]:
+    """If training or validation runs out of memory in the block, say which batch size is likely to fit.
+
+    Args:
+        config: the configuration.
+        model: the model that is trained; it is in evaluation mode during validation.
+        classes: number of classes.
+        free: bytes that were free before.
+
+    Raises:
+        MachineError: in place of the library's own error.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        if model.training:
+            size, demand = int(config.data.batch_size), training_demand(config, classes)
+            raise out_of_memory("data.batch_size", size, free, demand) from None
+        demand = inference_demand(config.model, classes, config.data.input_size)
+        raise out_of_memory("data.eval_batch_size", config.data.eval_batch_size, free, demand) from None

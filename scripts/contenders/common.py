@@ -1,4 +1,4 @@
-"""What the contenders share: their arguments, their networks, and the line of JSON that each prints last."""
+"""What all contenders have: the same arguments and networks, and a line of JSON that each prints last."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -24,7 +24,7 @@ class Epoch:
 
 
 def parse_arguments(description: str | None) -> Namespace:
-    """Read the command line, which is the same for all."""
+    """Read the command line."""
     parser = ArgumentParser(description=description)
     parser.add_argument("--data", required=True, help="folder that holds Train and Validation, each with class folders")
     parser.add_argument("--model", choices=["resnet18", "mycnn"], default="resnet18")
@@ -62,12 +62,14 @@ def mycnn(size: int) -> nn.Sequential:
 def summarize(
     precision: str, train_images: int, val_images: int, epochs: list[Epoch], preparation_seconds: float = 0.0
 ) -> dict[str, Any]:
-    """What a contender has to tell; each list has an item for each epoch.
+    """The result of a contender. Each list in it has an item for each epoch.
 
     Args:
-        precision: that was computed in.
-        train_images: that an epoch trained on.
-        preparation_seconds: spent on reading all images, once, before the first epoch.
+        precision: number format of the computation.
+        train_images: how many images an epoch trained on.
+        val_images: how many images an epoch was evaluated on.
+        epochs: what was measured.
+        preparation_seconds: time for reading all images once, before the first epoch.
     """
     return {
         "precision": precision,
@@ -83,5 +85,5 @@ def summarize(
 
 
 def report(*args: Any) -> None:
-    """Print the last line, from the arguments of `summarize`."""
+    """Print the result of `summarize`, which takes the same arguments, as a line of JSON."""
     print(json.dumps(summarize(*args)), flush=True)

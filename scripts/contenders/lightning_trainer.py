@@ -1,14 +1,19 @@
-"""The same with Lightning's Trainer: persistent workers, and nothing switched on that the comparison does not need."""
+"""The same with Lightning's Trainer: persistent workers, and everything off that the comparison does not need."""
 
+import sys
 import time
+from pathlib import Path
 
 import lightning
 import torch
-from common import MEAN, STD, Epoch, build_model, build_optimizer, parse_arguments, report
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from contenders.common import MEAN, STD, Epoch, build_model, build_optimizer, parse_arguments, report
 
 
 class Classifier(lightning.LightningModule):
@@ -21,40 +26,48 @@ class Classifier(lightning.LightningModule):
         self.correct = 0
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """The loss of a batch."""
         images, labels = batch
         return nn.functional.cross_entropy(self.model(images), labels)
 
     def on_validation_epoch_start(self) -> None:
+        """Count anew."""
         self.correct = 0
 
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
+        """Count the right answers."""
         images, labels = batch
         self.correct += (self.model(images).argmax(1) == labels).sum().item()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimizer of the comparison."""
         return build_optimizer(self.optim, self)
 
 
 class Stopwatch(lightning.Callback):
-    """Times each epoch; its training starts where the evaluation before it ended, so that nothing is left out."""
+    """Measures each epoch. Its training starts when the evaluation before it ends, so that no time is left out."""
 
     def __init__(self, val_images: int) -> None:
         self.val_images = val_images
         self.epochs: list[Epoch] = []
 
     def on_train_start(self, trainer: lightning.Trainer, module: Classifier) -> None:
+        """Start the first epoch."""
         self.start = time.perf_counter()
 
     def on_validation_start(self, trainer: lightning.Trainer, module: Classifier) -> None:
+        """Note the end of the training."""
         self.trained = time.perf_counter()
 
     def on_validation_end(self, trainer: lightning.Trainer, module: Classifier) -> None:
+        """Note the end of the epoch."""
         now = time.perf_counter()
         self.epochs.append(Epoch(self.trained - self.start, now - self.trained, module.correct / self.val_images))
         self.start = now
 
 
 def main() -> None:
+    """Train, and report the speed."""
     args = parse_arguments(__doc__)
     lightning.seed_everything(0, verbose=False)
     transform = transforms.Compose(

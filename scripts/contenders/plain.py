@@ -1,16 +1,22 @@
 """A plain PyTorch script: ImageFolder, PIL, a DataLoader with worker processes, and a loop."""
 
+import sys
 import time
+from pathlib import Path
 
 import torch
-from common import DEVICE, MEAN, STD, Epoch, build_model, build_optimizer, parse_arguments, report
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from contenders.common import DEVICE, MEAN, STD, Epoch, build_model, build_optimizer, parse_arguments, report
+
 
 def main() -> None:
+    """Train, and report the speed."""
     args = parse_arguments(__doc__)
     torch.manual_seed(0)
     transform = transforms.Compose(

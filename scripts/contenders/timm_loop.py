@@ -1,48 +1,56 @@
 """The same with timm's data sets, loaders, network and optimizer, in a loop as in its train.py.
 
-Its loader normalizes whole batches rather than single images, keeps its workers, and drops the last, incomplete batch
-of an epoch's training.
+Its loader normalizes whole batches instead of single images, keeps its workers, and drops the last, incomplete batch of
+an epoch's training.
 """
 
+import sys
 import time
+from argparse import Namespace
+from pathlib import Path
 
 import timm
 import torch
-from common import DEVICE, LEARNING_RATE, MEAN, MOMENTUM, STD, Epoch, mycnn, parse_arguments, report
 from timm.data import create_dataset, create_loader
 from timm.data.loader import PrefetchLoader
 from timm.optim import create_optimizer_v2
 from torch import nn
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from contenders.common import DEVICE, LEARNING_RATE, MEAN, MOMENTUM, STD, Epoch, mycnn, parse_arguments, report
+
+
+def load(args: Namespace, folder: str, *, is_training: bool) -> PrefetchLoader:
+    """The batches of a split."""
+    return create_loader(
+        create_dataset("torch/image_folder", f"{args.data}/{folder}"),
+        input_size=(3, args.size, args.size),
+        batch_size=args.batch,
+        is_training=is_training,
+        no_aug=True,
+        mean=MEAN,
+        std=STD,
+        crop_pct=1.0,
+        crop_mode="squash",
+        num_workers=args.workers,
+        device=DEVICE,
+    )
+
 
 def main() -> None:
+    """Train, and report the speed."""
     args = parse_arguments(__doc__)
     torch.manual_seed(0)
-
-    def loader(folder: str, is_training: bool) -> PrefetchLoader:
-        return create_loader(
-            create_dataset("torch/image_folder", f"{args.data}/{folder}"),
-            input_size=(3, args.size, args.size),
-            batch_size=args.batch,
-            is_training=is_training,
-            no_aug=True,
-            mean=MEAN,
-            std=STD,
-            crop_pct=1.0,
-            crop_mode="squash",
-            num_workers=args.workers,
-            device=DEVICE,
-        )
-
-    train_loader, val_loader = loader("Train", True), loader("Validation", False)
+    train_loader, val_loader = load(args, "Train", is_training=True), load(args, "Validation", is_training=False)
     train_images, val_images = len(train_loader) * args.batch, len(val_loader.dataset)
 
-    # MyCNN is none of timm's networks
+    # timm has no MyCNN
     model = mycnn(args.size) if args.model == "mycnn" else timm.create_model(args.model, num_classes=2)
-    model = model.to(DEVICE, memory_format=torch.channels_last)
+    model = model.to(DEVICE).to(memory_format=torch.channels_last)
     autocast = torch.autocast(DEVICE.type, torch.bfloat16, enabled=args.precision == "bfloat16")
     criterion = nn.CrossEntropyLoss()
-    # timm's "sgd" is Nesterov's
+    # timm's "sgd" has Nesterov momentum
     optimizer = create_optimizer_v2(
         model, opt="adam" if args.optim == "adam" else "momentum", lr=LEARNING_RATE, momentum=MOMENTUM
     )

@@ -1,25 +1,30 @@
 """The same with Ultralytics' trainer of classifiers, its images cached in memory.
 
-Every augmentation and plot is switched off, and so are what it sends home and what it installs by itself. The network
-is given as one of its YAML files. What its keys cannot switch off stays: Nesterov's momentum, the moving average of the
-weights, the clipping of gradients, a checkpoint after each epoch, and one more evaluation of the best one at the end,
-which is in the time of the whole process only. Its bfloat16 needs CUDA; on a CPU it trains in float32.
+Augmentations, plots, telemetry and automatic installation are switched off. The network is one of its YAML files. Some
+things cannot be switched off: Nesterov momentum, the moving average of the weights, the clipping of gradients, a
+checkpoint after each epoch, and an evaluation of the best checkpoint at the end. Only the time of the whole process
+includes that evaluation. Its bfloat16 needs CUDA; on a CPU it trains in float32.
 """
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from common import DEVICE, LEARNING_RATE, MOMENTUM, Epoch, parse_arguments, report
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from contenders.common import DEVICE, LEARNING_RATE, MOMENTUM, Epoch, parse_arguments, report
 
 THREADS = torch.get_num_threads()
 
 
 def main() -> None:
+    """Train, and report the speed."""
     args = parse_arguments(__doc__)
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -52,7 +57,7 @@ def main() -> None:
 
 
 def layers(model: str, size: int) -> list[list[Any]]:
-    """The network in the notation of Ultralytics: from which layer, how often, module, its arguments."""
+    """The network in the notation of Ultralytics: input layer, repeats, module and arguments of each layer."""
     if model == "resnet18":  # torchvision's, without weights, all but its last layer
         modules = [("TorchVision", [512, model, None, True, 1]), ("nn.Flatten", []), ("nn.Linear", [512, 2])]
     else:
@@ -66,13 +71,33 @@ def layers(model: str, size: int) -> list[list[Any]]:
     return [[-1, 1, module, arguments] for module, arguments in modules]
 
 
+def settings(batch: int, epochs: int) -> dict[str, Any]:
+    """The settings that make it train as the others do."""
+    return {
+        "device": "cpu" if DEVICE.type == "cpu" else "0",
+        "pretrained": False,
+        "cache": "ram",
+        "lr0": LEARNING_RATE,
+        "lrf": 1.0,
+        "momentum": MOMENTUM,
+        "weight_decay": 0.0,
+        "warmup_epochs": 0,
+        "nbs": batch,
+        "patience": epochs,
+        "deterministic": False,
+        "plots": False,
+        "auto_augment": None,
+        **dict.fromkeys(("scale", "fliplr", "erasing", "hsv_h", "hsv_s", "hsv_v"), 0.0),
+    }
+
+
 def train(**overrides: Any) -> Any:
     """Train, and return the trainer, which has ``timed_epochs`` and ``preparation_seconds``."""
-    # here, since it reads the environment as it is imported
+    # here, because it reads the environment when it is imported
     from ultralytics.models.yolo.classify import ClassificationTrainer
 
     class TimedTrainer(ClassificationTrainer):
-        """Times the caching of images, and each epoch's training, from its callback on, and evaluation."""
+        """Measures the caching of images, and the training and evaluation of each epoch."""
 
         timed_epochs: list[Epoch]
         preparation_seconds = 0.0
@@ -93,26 +118,8 @@ def train(**overrides: Any) -> Any:
     def start_epoch(trainer: TimedTrainer) -> None:
         trainer.start = time.perf_counter()
 
-    trainer = TimedTrainer(
-        overrides={
-            **overrides,
-            "device": "cpu" if DEVICE.type == "cpu" else "0",
-            "pretrained": False,
-            "cache": "ram",
-            "lr0": LEARNING_RATE,
-            "lrf": 1.0,
-            "momentum": MOMENTUM,
-            "weight_decay": 0.0,
-            "warmup_epochs": 0,
-            "nbs": overrides["batch"],
-            "patience": overrides["epochs"],
-            "deterministic": False,
-            "plots": False,
-            "auto_augment": None,
-            **dict.fromkeys(("scale", "fliplr", "erasing", "hsv_h", "hsv_s", "hsv_v"), 0.0),
-        }
-    )
-    torch.set_num_threads(THREADS)  # it leaves one core idle
+    trainer = TimedTrainer(overrides=overrides | settings(overrides["batch"], overrides["epochs"]))
+    torch.set_num_threads(THREADS)  # it leaves a core idle
     trainer.timed_epochs = []
     trainer.add_callback("on_train_epoch_start", start_epoch)
     trainer.train()

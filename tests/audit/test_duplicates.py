@@ -15,7 +15,7 @@ from maskcls.audit.duplicates import (
     REENCODED,
     RESIZED,
     TRANSFORMED,
-    Groups,
+    FileGroups,
     Link,
     _most,
     find_links,
@@ -107,9 +107,9 @@ def test_names_and_encoding_play_no_part(pictures: Path, tmp_path: Path) -> None
 def test_groups_hang_together_by_links_in_the_order_of_their_files() -> None:
     links = [Link(0, 4, TRANSFORMED), Link(4, 5, EDITED), Link(2, 3, IDENTICAL_FILE)]
     found = group(6, links)
-    assert isinstance(found, Groups)
+    assert isinstance(found, FileGroups)
     assert found.of_file.tolist() == [0, 1, 2, 2, 0, 0]
-    assert found.duplicates_of_file.tolist() == [0, 1, 2, 2, 0, 3]
+    assert found.unedited.tolist() == [0, 1, 2, 2, 0, 3]
     assert found.evidence == (TRANSFORMED, "", IDENTICAL_FILE, IDENTICAL_FILE, TRANSFORMED, EDITED)
 
 

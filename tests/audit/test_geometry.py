@@ -9,15 +9,14 @@ from maskcls.audit.features import SIDE, extract, grey_thumbnail
 from maskcls.audit.geometry import EDITED_SHARE, MIN_AGREEMENT, MIN_INLIERS, Match, compare, match
 
 
-def matched(first: np.ndarray, second: np.ndarray, mirror: bool = False) -> Match | None:
-    one, other = grey_thumbnail(first), grey_thumbnail(second)
-    return match(extract(one), extract(other), one, other, mirror)
+def matched(first: np.ndarray, second: np.ndarray, *, mirror: bool = False) -> Match | None:
+    return match(extract(grey_thumbnail(first)), extract(grey_thumbnail(second)), mirror=mirror)
 
 
 def turned(image: np.ndarray, degrees: float = 0, zoom: float = 1, shift: tuple[float, float] = (0, 0)) -> np.ndarray:
     side = image.shape[0]
-    matrix = cv2.getRotationMatrix2D((side / 2, side / 2), degrees, zoom)
-    matrix[:, 2] += shift
+    matrix = np.asarray(cv2.getRotationMatrix2D((side / 2, side / 2), degrees, zoom))
+    matrix[:, 2] += np.array(shift)
     return cv2.warpAffine(image, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
 
 
@@ -36,8 +35,8 @@ def test_a_turned_moved_or_zoomed_copy_is_found_and_where_it_lies(
     assert not found.keeps_the_frame
     assert found.inliers >= MIN_INLIERS
     assert found.agreement > 0.85
-    expected = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), degrees, zoom)
-    expected[:, 2] += shift
+    expected = np.asarray(cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), degrees, zoom))
+    expected[:, 2] += np.array(shift)
     centre = np.array([SIDE / 2, SIDE / 2, 1])
     assert found.matrix @ centre == pytest.approx(expected @ centre, abs=1.5)
     assert found.matrix[:, :2] == pytest.approx(expected[:, :2], abs=0.05)
@@ -58,6 +57,7 @@ def test_size_encoding_brightness_and_contrast_do_not_matter() -> None:
     image = scene(2)
     small = cv2.resize(image, (70, 70), interpolation=cv2.INTER_AREA)
     coarse = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_COLOR)
+    assert coarse is not None
     for other in (small, coarse, (image * 0.6 + 60).astype(np.uint8)):
         found = matched(image, other)
         assert found is not None
@@ -93,7 +93,7 @@ def test_a_picture_agrees_with_itself_and_not_beside_itself() -> None:
     agreement, changed = compare(thumbnail, thumbnail, np.eye(2, 3))
     assert agreement == pytest.approx(1)
     assert changed == 0
-    beside = np.float64([[1, 0, 25], [0, 1, 0]])
+    beside = np.array([[1.0, 0, 25], [0, 1, 0]])
     assert compare(thumbnail, thumbnail, beside)[0] < MIN_AGREEMENT
-    outside = np.float64([[1, 0, SIDE - 5], [0, 1, 0]])
+    outside = np.array([[1.0, 0, SIDE - 5], [0, 1, 0]])
     assert compare(thumbnail, thumbnail, outside) == (0, 0)

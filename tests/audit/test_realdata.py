@@ -67,6 +67,7 @@ def test_planted_copies_of_photographs_are_found(shared: Path, tmp_path: Path) -
         folder = tmp_path / "data" / ("even", "odd")[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
         image = cv2.imread(str(path))
+        assert image is not None
         cv2.imwrite(str(folder / f"{number}_original.png"), image)
         for name, (change, suffix, _) in PLANTED.items():
             cv2.imwrite(str(folder / f"{number}_{name}{suffix}"), change(image), [cv2.IMWRITE_JPEG_QUALITY, 40])

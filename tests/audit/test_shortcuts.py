@@ -28,7 +28,7 @@ def by_name(found: list[Shortcut]) -> dict[str, Shortcut]:
 def test_a_width_that_tells_the_class_is_found_and_noise_is_not() -> None:
     labels = np.arange(FILES) % 2
     widths = np.where(labels == 0, 224, 110) + np.random.default_rng(1).integers(-5, 6, FILES)
-    found = measure_shortcuts(inspection(widths), labels, np.arange(FILES))
+    found = measure_shortcuts(inspection(widths), labels=labels, groups=np.arange(FILES))
     assert [shortcut.chance for shortcut in found] == [0.5] * 4
     assert found[0].name == "width, height and bytes of the file"
     assert found[0].accuracy == 1
@@ -42,11 +42,11 @@ def test_a_width_that_tells_the_class_is_found_and_noise_is_not() -> None:
 
 def test_copies_of_a_photograph_are_not_learned_from_and_judged_by() -> None:
     rng = np.random.default_rng(0)
-    photographs = np.repeat(np.arange(40), 10)
+    groups = np.repeat(np.arange(40), 10)
     # of each photograph all copies have one width, which says nothing of the class
-    labels, widths = rng.integers(0, 2, 40)[photographs], rng.integers(20, 2000, 40)[photographs]
-    honest = by_name(measure_shortcuts(inspection(widths), labels, photographs))["width"]
-    fooled = by_name(measure_shortcuts(inspection(widths), labels, np.arange(400)))["width"]
+    labels, widths = rng.integers(0, 2, 40)[groups], rng.integers(20, 2000, 40)[groups]
+    honest = by_name(measure_shortcuts(inspection(widths), labels=labels, groups=groups))["width"]
+    fooled = by_name(measure_shortcuts(inspection(widths), labels=labels, groups=np.arange(400)))["width"]
     assert fooled.accuracy > 0.9
     assert honest.interval[0] < 0.6
     assert honest.interval[1] - honest.interval[0] > 0.2
@@ -54,14 +54,17 @@ def test_copies_of_a_photograph_are_not_learned_from_and_judged_by() -> None:
 
 def test_a_rare_class_counts_as_much_as_the_other() -> None:
     labels = (np.arange(FILES) % 10 == 0).astype(int)
-    found = by_name(measure_shortcuts(inspection(np.full(FILES, 100)), labels, np.arange(FILES)))["width"]
+    found = by_name(measure_shortcuts(inspection(np.full(FILES, 100)), labels=labels, groups=np.arange(FILES)))["width"]
     assert found.accuracy == 0.5
 
 
-def test_a_class_of_too_few_photographs_is_not_measured() -> None:
+def test_a_class_of_too_few_groups_is_not_measured() -> None:
     labels = (np.arange(FILES) < 4).astype(int)
-    assert measure_shortcuts(inspection(np.full(FILES, 9)), labels, np.arange(FILES)) == []
-    assert measure_shortcuts(inspection(np.full(FILES, 9)), np.zeros(FILES, dtype=int), np.arange(FILES)) == []
+    assert measure_shortcuts(inspection(np.full(FILES, 9)), labels=labels, groups=np.arange(FILES)) == []
+    assert (
+        measure_shortcuts(inspection(np.full(FILES, 9)), labels=np.zeros(FILES, dtype=int), groups=np.arange(FILES))
+        == []
+    )
 
 
 def test_unreadable_files_are_left_out() -> None:
@@ -72,8 +75,8 @@ def test_unreadable_files_are_left_out() -> None:
     spectra = np.concatenate([known.spectra, np.zeros((20, BANDS), np.float32)])
     borders = np.concatenate([known.borders, np.zeros((20, 24), np.uint8)])
     everything = np.concatenate([labels, np.zeros(20, dtype=int)])
-    found = measure_shortcuts(Inspection(facts, spectra, borders), everything, np.arange(FILES + 20))
-    assert found == measure_shortcuts(known, labels, np.arange(FILES))
+    found = measure_shortcuts(Inspection(facts, spectra, borders), labels=everything, groups=np.arange(FILES + 20))
+    assert found == measure_shortcuts(known, labels=labels, groups=np.arange(FILES))
 
 
 @pytest.mark.parametrize(
@@ -86,4 +89,4 @@ def test_unreadable_files_are_left_out() -> None:
     ],
 )
 def test_balanced_accuracy_is_the_mean_of_the_classes(correct: list[int], labels: list[int], accuracy: float) -> None:
-    assert balanced_accuracy(np.array(correct, dtype=bool), np.array(labels)) == accuracy
+    assert balanced_accuracy(np.array(correct, dtype=bool), labels=np.array(labels)) == accuracy

@@ -3,28 +3,34 @@
 import csv
 import json
 import logging
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from configuration import config_of, small, start_run
 from images import write_dataset
+from runs import load, rewrite
 from tables import read_table
 
 from maskcls.commands.evaluate import evaluate
 from maskcls.commands.train import train
 from maskcls.data.decode import Box
 from maskcls.data.faces import Face
-from maskcls.errors import UserError
-from maskcls.models.checkpoint import save_checkpoint
+from maskcls.errors import MachineError, UserError
+from maskcls.run import BEST, CHECKPOINTS, read_run
 
 
-@pytest.fixture
-def trained(dataset: Path, tmp_path: Path) -> Path:
-    config = small(dataset, "data.positive_class=WithMask", "test=both")
-    train(config, start_run(tmp_path / "run", config))
-    return tmp_path / "run"
+@pytest.fixture(scope="module")
+def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a training, which no test changes."""
+    folder = tmp_path_factory.mktemp("trained")
+    settings = ("data.positive_class=WithMask", "test=both", f"data.cache_dir={folder / 'cache'}")
+    config = small(dataset, *settings)
+    train(config, start_run(folder / "run", config))
+    return folder / "run"
 
 
 def evaluated(tmp_path: Path, *overrides: str) -> Path:
@@ -43,7 +49,7 @@ def predictions(file: Path) -> list[tuple[str, str, str, float]]:
 
 @pytest.mark.parametrize("name", ["best", "last"])
 def test_it_repeats_the_figures_of_the_training(name: str, trained: Path, tmp_path: Path) -> None:
-    again = evaluated(tmp_path, f"ckpt={trained}/checkpoints/{name}.pt") / "test"
+    again = evaluated(tmp_path, f"ckpt={trained}/{name}") / "test"
     first = trained / "evaluation" / ("test" if name == "best" else "test_last")
     for (path, label, said, p), (path2, label2, said2, p2) in zip(
         predictions(first / "predictions.csv"), predictions(again / "predictions.csv"), strict=True
@@ -64,22 +70,36 @@ def test_it_repeats_the_figures_of_the_training(name: str, trained: Path, tmp_pa
         {"name": "facemask12k", "download": True},
     ],
 )
-def test_a_checkpoint_does_not_say_where_files_are_written(data: dict, trained: Path, tmp_path: Path) -> None:
-    path = trained / "checkpoints" / "best.pt"
-    content = torch.load(path, weights_only=True)
-    stored = content["config"]["data"]
+def test_a_checkpoint_does_not_say_where_files_are_written(
+    data: dict[str, Any], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maskcls.data.download.download_facemask12k", lambda root: pytest.fail("downloads"))
+    path = tmp_path / BEST
+    stored = load(trained, BEST).document.config["data"]
     if "seed" in data:
         known = vars(config_of("train", "data=synthetic").data)
         stored = {key: value for key, value in stored.items() if key in known}
-    content["config"]["data"] = {**stored, **data, "root": str(tmp_path / "victim")}
-    save_checkpoint(path, content)
+    victim = {**stored, **data, "root": str(tmp_path / "victim")}
+    rewrite(path, trained / CHECKPOINTS / BEST, {"config.data": victim})
     with pytest.raises(UserError, match=f"the data of the training is not in {tmp_path / 'victim'}"):
-        evaluated(tmp_path, f"ckpt={trained}")
+        evaluated(tmp_path, f"ckpt={path}")
     assert not (tmp_path / "victim").exists()
     (tmp_path / "victim").mkdir()
     with pytest.raises(UserError):
-        evaluated(tmp_path, f"ckpt={trained}")
+        evaluated(tmp_path, f"ckpt={path}")
     assert not any((tmp_path / "victim").iterdir())
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    "data", [None, {"name": "magic"}, {"name": "folder"}, {"name": "folder", "root": "/", "hydra": 1}]
+)
+def test_a_data_configuration_of_another_version_is_refused_in_a_line(data: Any, trained: Path, tmp_path: Path) -> None:
+    path = tmp_path / BEST
+    rewrite(path, trained / CHECKPOINTS / BEST, {"config.data": data})
+    with pytest.raises(UserError, match="the checkpoint was written by another version of maskcls: data") as caught:
+        evaluated(tmp_path, f"ckpt={path}")
+    assert "\n" not in str(caught.value)
 
 
 def test_validation_repeats_the_best_row(trained: Path, tmp_path: Path) -> None:
@@ -96,13 +116,13 @@ def test_each_split_can_be_measured(split: str, images: int, trained: Path, tmp_
     assert len(predictions(directory / split / "predictions.csv")) == images
 
 
-def test_streamed_images_change_no_figure(trained: Path, tmp_path: Path, caplog) -> None:
+def test_streamed_images_change_no_figure(trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     streamed, cached = (
         evaluated(tmp_path, f"ckpt={trained}", f"data.cache_dir={tmp_path}/of {gb}", f"data.cache_gb={gb}")
         for gb in (0, 1)
     )
-    assert caplog.text.count("more than data.cache_gb=0: not cached") == 2
+    assert caplog.text.count("more than data.cache_gb=0") == 2
     assert not (tmp_path / "of 0").exists()
     # of the split that is measured, as it is and equalised, and no other
     assert len(list((tmp_path / "of 1").glob("*.npy"))) == 2
@@ -119,7 +139,7 @@ def test_an_image_that_cannot_be_read_is_named_in_streaming_too(trained: Path, t
         evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}", "data.cache_gb=0")
 
 
-def test_the_threads_are_those_asked_for(trained: Path, tmp_path: Path, caplog) -> None:
+def test_the_threads_are_those_asked_for(trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     evaluated(tmp_path, f"ckpt={trained}", "threads=2")
     assert torch.get_num_threads() == 2
@@ -154,7 +174,7 @@ def test_a_split_that_is_not_there_is_refused(trained: Path, tmp_path: Path) -> 
         evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}", "split=test")
 
 
-def test_changed_training_data_is_noticed(tmp_path: Path, caplog) -> None:
+def test_changed_training_data_is_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = write_dataset(tmp_path / "set", {"train": 8, "val": 4, "test": 4})
     config = small(root)
     train(config, start_run(tmp_path / "run", config))
@@ -190,9 +210,9 @@ def test_faces_are_cut_out_and_pictures_without_one_count(
     class Finder:
         """Finds a face in the upper left of every second size of picture."""
 
-        def __init__(self, model: Path, cuts_crops: bool) -> None:
+        def __init__(self, model: Path, *, always_crop: bool) -> None:
             assert model == tmp_path / "yunet.onnx"
-            assert not cuts_crops
+            assert not always_crop
 
         def find(self, image: np.ndarray) -> Face:
             return Face("found", Box(0, 0, 12)) if image.shape[0] % 2 else Face("none")
@@ -217,5 +237,100 @@ def test_faces_are_cut_out_and_pictures_without_one_count(
 def test_a_threshold_without_a_positive_class_is_refused(dataset: Path, tmp_path: Path) -> None:
     config = small(dataset, "epochs=1")
     train(config, start_run(tmp_path / "run", config))
-    with pytest.raises(UserError, match=r"evaluation.threshold=0\.9: this checkpoint has no positive class"):
+    with pytest.raises(UserError, match=r"evaluation\.threshold=0\.9: this checkpoint has no positive class"):
         evaluated(tmp_path, f"ckpt={tmp_path / 'run'}", "evaluation.threshold=0.9")
+
+
+def test_a_threshold_can_be_chosen(trained: Path, tmp_path: Path) -> None:
+    own = evaluated(tmp_path, f"ckpt={trained}") / "test"
+    chosen = evaluated(tmp_path, f"ckpt={trained}", "evaluation.threshold=1") / "test"
+    for (_, _, _, p), (_, _, said, q) in zip(
+        predictions(own / "predictions.csv"), predictions(chosen / "predictions.csv"), strict=True
+    ):
+        assert p == q
+        assert said == ("WithMask" if q >= 1 else "WithoutMask")
+    metrics = json.loads((chosen / "metrics.json").read_text())
+    assert metrics["threshold"] == 1
+    assert metrics["temperature"] == json.loads((own / "metrics.json").read_text())["temperature"]
+
+
+def test_the_score_and_the_record_are_those_of_the_split(trained: Path, tmp_path: Path) -> None:
+    config = config_of("eval", "device=cpu", "plots=false", f"ckpt={trained}", "split=val")
+    run = start_run(tmp_path / "evaluation", config, "eval")
+    accuracy = evaluate(config, run)
+    run.finish("finished", 0)
+    record = read_run(run.directory)
+    rows = predictions(run.directory / "evaluation" / "val" / "predictions.csv")
+    assert accuracy == record["evaluation"]["accuracy"]
+    assert accuracy == pytest.approx(sum(label == said for _, label, said, _ in rows) / len(rows))
+    assert record["evaluation"]["epoch"] == load(trained, BEST).document.progress.epoch
+    assert record["evaluation"]["checkpoint"] == str(trained / CHECKPOINTS / BEST)
+    assert record["training"] == load(trained, BEST).document.config
+    assert (record["device"], record["precision"]) == ("cpu", "float32")
+    assert set(record["seconds"]) == {"data", "evaluate", "equalised", "total"}
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_another_precision_can_be_chosen(
+    precision: str, trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    plain = evaluated(tmp_path, f"ckpt={trained}") / "test" / "predictions.csv"
+    other = evaluated(tmp_path, f"ckpt={trained}", f"precision={precision}", "threads=1") / "test" / "predictions.csv"
+    assert f"device cpu, 1 CPU threads, precision {precision} (as configured)" in caplog.messages
+    pairs = list(zip(predictions(plain), predictions(other), strict=True))
+    assert all(math.isclose(p, q, abs_tol=0.05) for (*_, p), (*_, q) in pairs)
+    assert any(p != q for (*_, p), (*_, q) in pairs)
+
+
+def test_files_that_cannot_be_read_are_skipped_if_that_is_asked_for(trained: Path, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "elsewhere", {"": 3})
+    (root / "WithMask" / "1.png").write_bytes(b"")
+    directory = evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}", "data.on_bad_image=skip")
+    metrics = json.loads((directory / "all" / "metrics.json").read_text())
+    assert metrics["images"] == 5
+    assert list(metrics["data"]["skipped"]) == ["WithMask/1.png"]
+    for path in root.rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match="can be read"):
+        evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}", "data.on_bad_image=skip")
+
+
+def test_figures_on_drawn_faces_are_marked_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = config_of(
+        "train", "model=mycnn", "data=synthetic", "data.train_images=8", "data.val_images=4", "data.test_images=4",
+        "data.input_size=16", "epochs=1", "device=cpu", "plots=false", "test=none",
+    )  # fmt: skip
+    train(config, start_run(tmp_path / "run", config))
+    caplog.clear()
+    directory = evaluated(tmp_path, f"ckpt={tmp_path / 'run'}")
+    note = "say nothing about masks"
+    assert caplog.text.count(note) == 1
+    assert note in json.loads((directory / "test" / "metrics.json").read_text())["note"]
+
+
+def test_memory_that_runs_out_is_explained(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("maskcls.inference.predictor.predict_logits", fail)
+    with pytest.raises(MachineError, match=r"^out of memory at data\.batch_size=8: .* data\.batch_size=4 should fit$"):
+        evaluated(tmp_path, f"ckpt={trained}", "data.batch_size=8")
+
+
+def test_the_place_of_the_training_with_other_files_is_noticed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = write_dataset(tmp_path / "set", {"train": 8, "val": 4, "test": 4})
+    config = small(root, "epochs=1", "test=none")
+    train(config, start_run(tmp_path / "run", config))
+    (root / "test" / "WithMask" / "0.png").unlink()
+    evaluated(tmp_path, f"ckpt={tmp_path / 'run'}", f"data.root={root}")
+    message = f"{root} is where this checkpoint was trained, with other files or splits: it may know some of the images"
+    assert message in caplog.messages
+
+
+def test_the_low_resolution_can_be_left_out(trained: Path, tmp_path: Path) -> None:
+    directory = evaluated(tmp_path, f"ckpt={trained}", "evaluation.equalised_size=null") / "test"
+    assert not (directory / "predictions_equalised.csv").exists()
+    assert "equalised" not in json.loads((directory / "metrics.json").read_text())["slices"]

@@ -1,9 +1,9 @@
 """The training command from a folder of images to a run directory."""
 
-import csv
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +11,21 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from configuration import small, start_run
+from configuration import config_of, small, start_run
 from images import write_dataset, write_image
+from runs import figures, load
+from tables import read_table
+from torch import Tensor, nn
 
 from maskcls import cli
-from maskcls.commands.train import compiles, keep_resident, load_data, train
+from maskcls.commands.train import train
 from maskcls.config import as_dictionary, parse
-from maskcls.data import streaming
-from maskcls.data.decode import read_image
-from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
-from maskcls.models.checkpoint import TRAINING_CONTENTS, load_checkpoint
+from maskcls.run import BEST, LAST, read_run
+from maskcls.training.checkpoints import CheckpointWriter
+from maskcls.training.state import TrainingState
 
-
-def rows_of(directory: Path) -> list[dict[str, str]]:
-    with (directory / "metrics.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def figures(directory: Path) -> list[tuple[str, ...]]:
-    """The rows of metrics.csv without timings."""
-    timings = ("seconds", "images_per_second", "data_wait")
-    return [tuple(v for k, v in row.items() if k not in timings) for row in rows_of(directory)]
+ADAM = {"step", "exp_avg", "exp_avg_sq"}
 
 
 def trained(directory: Path, root: Path, *overrides: str) -> Path:
@@ -43,17 +36,18 @@ def trained(directory: Path, root: Path, *overrides: str) -> Path:
     return directory
 
 
-def weights(directory: Path, name: str = "last") -> dict[str, torch.Tensor]:
-    return load_checkpoint(directory / "checkpoints" / f"{name}.pt")["model"]
+def same_weights(one: Path, other: Path) -> bool:
+    pairs = zip(load(one).weights.items(), load(other).weights.items(), strict=True)
+    return all(name == other_name and torch.equal(a, b) for (name, a), (other_name, b) in pairs)
 
 
 def test_a_run_directory_holds_all_that_the_run_made(dataset: Path, tmp_path: Path) -> None:
     run = trained(tmp_path / "run", dataset, "plots=true", "test=both")
     files = sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
     assert files == [
-        "checkpoints/best.pt",
-        "checkpoints/last.pt",
-        "checkpoints/previous.pt",
+        "checkpoints/best.safetensors",
+        "checkpoints/last.safetensors",
+        "checkpoints/previous.safetensors",
         "config.yaml",
         "evaluation/test/confusion_matrix.png",
         "evaluation/test/metrics.json",
@@ -79,11 +73,15 @@ def test_a_run_directory_holds_all_that_the_run_made(dataset: Path, tmp_path: Pa
     assert (record["seed"], record["device"], record["precision"]) == (0, "cpu", "float32")
     assert record["test"]["best"]["images"] == 12
     assert set(record["seconds"]) == {"data", "plots", "train", "validate", "test", "total"}
+    assert all(seconds > 0 for seconds in record["seconds"].values())
+    rows = read_table(run / "metrics.csv")
+    spent = record["seconds"]["train"] + record["seconds"]["validate"]
+    assert spent == pytest.approx(sum(float(row["seconds"]) for row in rows), abs=0.01)
 
 
 def test_training_learns_and_writes_a_row_an_epoch(dataset: Path, tmp_path: Path) -> None:
     run = trained(tmp_path / "run", dataset, "epochs=4", "optim=adam")
-    rows = rows_of(run)
+    rows = read_table(run / "metrics.csv")
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     assert [row["step"] for row in rows] == ["6", "12", "18", "24"]
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
@@ -96,32 +94,44 @@ def test_training_learns_and_writes_a_row_an_epoch(dataset: Path, tmp_path: Path
 
 
 def test_checkpoints_hold_what_inference_and_resuming_need(dataset: Path, tmp_path: Path) -> None:
-    run = trained(tmp_path / "run", dataset, "data.positive_class=WithMask")
-    best, last = (load_checkpoint(run / "checkpoints" / f"{name}.pt") for name in ("best", "last"))
-    assert best["classes"] == ["WithMask", "WithoutMask"]
-    assert best["positive_class"] == "WithMask"
-    assert best["normalization"]["mean"] == (0.5685, 0.4648, 0.4162)
-    assert best["config"] == as_dictionary(small(dataset, "data.positive_class=WithMask"))
-    assert last["progress"]["epoch"] == 2
-    assert set(last) - set(best) == set(TRAINING_CONTENTS)
+    run = trained(tmp_path / "run", dataset, "data.positive_class=WithMask", "evaluation.threshold=recall@1")
+    best, last = (load(run, name) for name in (BEST, LAST))
+    for document in (best.document, last.document):
+        assert document.classes == ("WithMask", "WithoutMask")
+        assert document.positive_class == "WithMask"
+        assert document.normalization.mean == (0.5685, 0.4648, 0.4162)
+        expected = small(dataset, "data.positive_class=WithMask", "evaluation.threshold=recall@1")
+        assert document.config == as_dictionary(expected)
+        assert document.threshold != 0.5
+        assert document.data_fingerprint == read_run(run)["data"]["fingerprint"]
+    assert last.document.progress.epoch == 2
+    assert best.snapshot is None
+    assert best.document.training is None
+    assert last.snapshot is not None
+    assert last.document.training is not None
+    assert [vars(row) for row in last.document.training.rows] == [
+        {name: json.loads(value) for name, value in row.items()} for row in read_table(run / "metrics.csv")
+    ]
 
 
 @pytest.mark.parametrize("schedule", ["constant", "onecycle", "cosine"])
-@pytest.mark.parametrize("optim", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize(("optim", "kept"), [("sgd", {"momentum_buffer"}), ("adam", ADAM), ("adamw", ADAM)])
 def test_every_schedule_and_optimizer_makes_checkpoints_that_load(
-    optim: str, schedule: str, dataset: Path, tmp_path: Path
+    optim: str, kept: set[str], schedule: str, dataset: Path, tmp_path: Path
 ) -> None:
-    run = trained(tmp_path / "run", dataset, f"optim={optim}", f"schedule={schedule}")
-    last = load_checkpoint(run / "checkpoints" / "last.pt")
-    assert last["optimizer"]["state"]
-    assert last["progress"]["step"] == 12
+    run = trained(tmp_path / "run", dataset, f"optim={optim}", f"schedule={schedule}", "test=none")
+    last = load(run)
+    assert last.snapshot is not None
+    assert [set(state) for state in last.snapshot.optimizer.values()] == [kept] * 8
+    assert last.document.progress.step == 12
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_every_precision_trains(precision: str, dataset: Path, tmp_path: Path) -> None:
     run = trained(tmp_path / "run", dataset, f"precision={precision}", "epochs=4", "optim=adam")
-    assert float(rows_of(run)[-1]["val_accuracy"]) >= 0.9
-    assert load_checkpoint(run / "checkpoints" / "best.pt")["precision"] == precision
+    assert float(read_table(run / "metrics.csv")[-1]["val_accuracy"]) >= 0.9
+    assert load(run, BEST).document.precision == precision
+    assert read_run(run)["precision"] == precision
 
 
 def test_a_seed_repeats_a_run_bit_for_bit_and_another_does_not(dataset: Path, tmp_path: Path) -> None:
@@ -130,7 +140,8 @@ def test_a_seed_repeats_a_run_bit_for_bit_and_another_does_not(dataset: Path, tm
         for name, seed in (("first", 1), ("again", 1), ("other", 2))
     )
     assert figures(first) == figures(again) != figures(other)
-    assert all(torch.equal(a, b) for a, b in zip(weights(first).values(), weights(again).values(), strict=True))
+    assert same_weights(first, again)
+    assert not same_weights(first, other)
 
 
 def test_plots_change_no_figure(dataset: Path, tmp_path: Path) -> None:
@@ -140,47 +151,16 @@ def test_plots_change_no_figure(dataset: Path, tmp_path: Path) -> None:
 
 def test_the_average_is_validated_and_kept(dataset: Path, tmp_path: Path) -> None:
     run = trained(tmp_path / "run", dataset, "ema_decay=0.9", "epochs=1")
-    averaged = load_checkpoint(run / "checkpoints" / "last.pt")["ema"]["weights"]
-    best = weights(run, "best")
-    assert all(torch.equal(best[name], averaged[name]) for name in best)
-    assert not torch.equal(best["classifier.weight"], weights(run, "last")["classifier.weight"])
-
-
-def test_no_checkpoint_but_the_named_ones_touches_test(dataset: Path, tmp_path: Path) -> None:
-    for name, expected in (("none", set()), ("best", {"best"}), ("last", {"last"}), ("both", {"best", "last"})):
-        config = small(dataset, f"test={name}", "epochs=1")
-        run = start_run(tmp_path / name, config)
-        train(config, run)
-        assert set(run.record.get("test", {})) == expected
-        assert (tmp_path / name / "evaluation").exists() == bool(expected)
-
-
-def test_a_data_set_without_a_test_split_trains_and_says_so(tmp_path: Path, caplog) -> None:
-    caplog.set_level(logging.INFO)
-    root = write_dataset(tmp_path / "set", {"train": 8, "val": 4})
-    run = trained(tmp_path / "run", root)
-    assert f"not tested: {root} has no test split" in caplog.text
-    assert not (run / "evaluation").exists()
-
-
-def test_a_tree_without_splits_is_cut(tmp_path: Path) -> None:
-    root = write_dataset(tmp_path / "set", {"": 20})
-    config = small(root)
-    counts = {name: len(split) for name, split in load_data(config.data).splits.items()}
-    assert counts == {"train": 32, "val": 4, "test": 4}
+    best, last = load(run, BEST).weights, load(run)
+    assert last.snapshot is not None
+    assert all(torch.equal(best[name], last.snapshot.average[name]) for name in best)
+    assert not torch.equal(best["classifier.weight"], last.weights["classifier.weight"])
 
 
 def test_early_stopping_ends_a_run(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "set", {"train": 8, "val": 4})
     run = trained(tmp_path / "run", root, "epochs=30", "optim.lr=1e-9", "early_stopping.patience=3")
-    assert len(rows_of(run)) == 4
-
-
-def test_normalization_can_be_measured(dataset: Path, tmp_path: Path) -> None:
-    data = load_data(small(dataset, "data.normalization=dataset").data)
-    images = np.asarray(data.splits["train"].images) / 255
-    assert data.normalization.mean == pytest.approx(images.mean((0, 1, 2)), abs=1e-5)
-    assert data.normalization.std == pytest.approx(images.std((0, 1, 2)), abs=1e-5)
+    assert len(read_table(run / "metrics.csv")) == 4
 
 
 def test_three_classes_train(tmp_path: Path) -> None:
@@ -195,14 +175,7 @@ def test_three_classes_train(tmp_path: Path) -> None:
     assert np.array(matrix).sum() == 16
 
 
-def test_a_positive_class_that_is_no_class_is_refused(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data.positive_class=Withmask: the classes are .*did you mean 'WithMask'"):
-        trained(tmp_path / "run", dataset, "data.positive_class=Withmask")
-
-
-def test_synthetic_figures_are_marked_as_such(tmp_path: Path, caplog) -> None:
-    from configuration import config_of
-
+def test_synthetic_figures_are_marked_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = config_of(
         "train", "model=mycnn", "data=synthetic", "data.train_images=8", "data.val_images=4", "data.test_images=4",
         "data.input_size=16", "epochs=1", "device=cpu", "plots=false",
@@ -227,12 +200,7 @@ def test_a_last_batch_that_cannot_be_normalized_is_refused(dataset: Path, tmp_pa
 # --- threads, memory and compilation change no figure ---
 
 
-def same_weights(one: Path, other: Path) -> bool:
-    pairs = zip(weights(one).items(), weights(other).items(), strict=True)
-    return all(name == other_name and torch.equal(a, b) for (name, a), (other_name, b) in pairs)
-
-
-def test_the_threads_are_those_asked_for(dataset: Path, tmp_path: Path, caplog) -> None:
+def test_the_threads_are_those_asked_for(dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     trained(tmp_path / "run", dataset, "threads=2", "epochs=1")
     assert torch.get_num_threads() == 2
@@ -248,13 +216,13 @@ def test_resident_images_change_no_figure(dataset: Path, tmp_path: Path) -> None
     assert same_weights(moved, resident)
 
 
-def test_streamed_images_change_no_figure(dataset: Path, tmp_path: Path, caplog) -> None:
+def test_streamed_images_change_no_figure(dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     settings = ("augment=light", "data.normalization=dataset", "plots=true", "test=both")
     streamed = trained(tmp_path / "streamed", dataset, "data.cache_gb=0", "data.workers=2", *settings)
-    told = [message for message in caplog.messages if "decod" in message]
-    line = "the images take 0.0 GB at 16 pixels, more than data.cache_gb=0: not cached, but decoded in 2 threads each"
-    assert told == [f"{line} time"] * 2  # the second of the equalised test images
+    told = [message for message in caplog.messages if "more than data.cache_gb=0" in message]
+    assert len(told) == 2  # the second of the equalised test images
+    assert all("the images take 0.0 GB at 16 pixels" in message and " 2 threads" in message for message in told)
     assert not (tmp_path / "cache").exists()
     cached = trained(tmp_path / "cached", dataset, *settings)
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 4  # train, val, test, and test equalised
@@ -266,25 +234,17 @@ def test_streamed_images_change_no_figure(dataset: Path, tmp_path: Path, caplog)
         assert (streamed / name).read_bytes() == (cached / name).read_bytes()
 
 
-def test_streamed_images_cannot_be_resident(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError) as caught:
-        trained(tmp_path / "run", dataset, "data.cache_gb=0", "data.resident=true")
-    assert str(caught.value) == ("data.resident=true: the images are more than the cache may hold, see data.cache_gb")
-
-
 @pytest.fixture
 def breaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data set of which train/WithMask/3.png is emptied once it has been read."""
+    """A data set of which train/WithMask/3.png is emptied after the first epoch."""
     root = write_dataset(tmp_path / "set", {"train": 8, "val": 4})
-    victim = root / "train" / "WithMask" / "3.png"
+    save = CheckpointWriter.save
 
-    def read(path: Path, size: int, *preparation: object) -> np.ndarray:
-        image = read_image(path, size)
-        if path == victim:
-            victim.write_bytes(b"")
-        return image
+    def save_and_break(self: CheckpointWriter, state: TrainingState, *, is_best: bool = False) -> None:
+        save(self, state, is_best=is_best)
+        (root / "train" / "WithMask" / "3.png").write_bytes(b"")
 
-    monkeypatch.setattr(streaming, "read_image", read)
+    monkeypatch.setattr(CheckpointWriter, "save", save_and_break)
     return root
 
 
@@ -294,11 +254,11 @@ def test_a_file_that_breaks_while_streaming_ends_the_training_with_its_name(brea
     assert str(caught.value) == (
         f"an image file cannot be read, repair or remove it: {breaking}/train/WithMask/3.png: the file is empty"
     )
-    assert [row["epoch"] for row in rows_of(tmp_path / "run")] == ["1"]
-    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["progress"]["epoch"] == 1
+    assert [row["epoch"] for row in read_table(tmp_path / "run" / "metrics.csv")] == ["1"]
+    assert load(tmp_path / "run").document.progress.epoch == 1
 
 
-def test_a_file_that_breaks_while_streaming_is_wrong_input(breaking: Path, capsys) -> None:
+def test_a_file_that_breaks_while_streaming_is_wrong_input(breaking: Path, capsys: pytest.CaptureFixture[str]) -> None:
     overrides = [
         "model=mycnn", "data=folder", f"data.root={breaking}", "data.input_size=16", "data.batch_size=8", "epochs=2",
         "device=cpu", "precision=float32", "plots=false", "data.cache_gb=0", "hydra.run.dir=run",
@@ -313,82 +273,21 @@ def test_a_file_that_breaks_while_streaming_is_wrong_input(breaking: Path, capsy
     assert (record["status"], record["exit_status"]) == ("failed", 2)  # kept: it has a checkpoint
 
 
-@pytest.mark.parametrize(
-    ("resident", "device", "free", "expected"),
-    [
-        ("auto", "cpu", 0, False),
-        ("auto", "mps", 0, False),
-        ("auto", "cuda", 2 * 64 * 16 * 16 * 3, True),  # 64 images for training and validation
-        ("auto", "cuda", 2 * 64 * 16 * 16 * 3 - 1, False),
-        ("true", "cpu", 0, True),
-        ("true", "mps", 0, True),
-        ("true", "cuda", 0, True),
-        ("false", "cuda", 1 << 40, False),
-    ],
-)
-def test_images_stay_on_the_device(
-    resident: str, device: str, free: int, expected: bool, dataset: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free, 1 << 40))
-    config = small(dataset, f"data.resident={resident}").data
-    assert keep_resident(config, load_data(config), torch.device(device)) is expected
-
-
-@pytest.mark.parametrize("resident", ["auto", "false"])
-def test_streamed_images_are_not_resident_by_themselves(
-    resident: str, dataset: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (1 << 40, 1 << 40))
-    config = small(dataset, f"data.resident={resident}", "data.cache_gb=0").data
-    data = load_data(config)
-    assert {type(split.images) for split in data.splits.values()} == {StreamedImages}
-    assert keep_resident(config, data, torch.device("cuda")) is False
-
-
-@pytest.mark.parametrize(
-    ("value", "device", "steps", "expected"),
-    [
-        ("auto", "cuda", 15_000, True),  # an epoch, of two
-        ("auto", "cuda", 14_999, False),
-        ("auto", "cpu", 1_000_000, False),
-        ("auto", "mps", 1_000_000, False),
-        ("true", "cpu", 1, True),
-        ("true", "cuda", 1, True),
-        ("false", "cuda", 1_000_000, False),
-    ],
-)
-def test_a_model_is_compiled_where_it_pays_or_is_asked_for(
-    value: str, device: str, steps: int, expected: bool, dataset: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("maskcls.commands.train._can_compile", lambda: True)
-    assert compiles(small(dataset, f"compile={value}"), torch.device(device), steps) is expected
-
-
-def test_a_model_is_not_compiled_of_itself_where_there_is_no_compiler(
-    dataset: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("torch.utils._triton.has_triton", lambda: True)
-    for found, expected in ((None, False), ("/usr/bin/gcc", True)):
-        monkeypatch.setattr(shutil, "which", lambda name, found=found: found)
-        assert compiles(small(dataset), torch.device("cuda"), 1_000_000) is expected
-    monkeypatch.setattr("torch.utils._triton.has_triton", lambda: False)
-    assert not compiles(small(dataset), torch.device("cuda"), 1_000_000)
-
-
 @pytest.mark.parametrize(("value", "times"), [("true", 1), ("false", 0), ("auto", 0)])
 def test_the_model_is_compiled_once_a_run(
     value: str, times: int, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiled: list[torch.nn.Module] = []
+    compiled: list[nn.Module] = []
     batches: list[torch.Size] = []
 
-    def compile_model(model: torch.nn.Module, **options: Any) -> Any:
+    def compile_model(model: nn.Module, **options: Any) -> Callable[[Tensor], Tensor]:
         compiled.append(model)
-        assert options["dynamic"] is False
+        assert options == {"dynamic": False, "mode": None}
 
-        def forward(inputs: torch.Tensor) -> torch.Tensor:
+        def forward(inputs: Tensor) -> Tensor:
             batches.append(inputs.shape)
-            return model(inputs)
+            logits: Tensor = model(inputs)
+            return logits
 
         return forward
 
@@ -407,12 +306,73 @@ def test_a_compiled_run_gives_the_figures_and_the_files_of_another(dataset: Path
     # without dropout, for which a compiled model draws other random numbers
     settings = ("ema_decay=0.9", "model.dropout=0", "epochs=1")
     plain, compiled = (trained(tmp_path / value, dataset, f"compile={value}", *settings) for value in ("false", "true"))
-    for name in ("last", "best"):
-        assert list(weights(compiled, name)) == list(weights(plain, name))  # and no _orig_mod in the names
-    last = load_checkpoint(compiled / "checkpoints" / "last.pt")
-    assert list(last["ema"]["weights"]) == list(last["model"])
-    (row,), (expected,) = rows_of(compiled), rows_of(plain)
+    for name in (LAST, BEST):
+        assert list(load(compiled, name).weights) == list(load(plain, name).weights)  # and no _orig_mod in the names
+    last = load(compiled)
+    assert last.snapshot is not None
+    assert sorted(last.snapshot.average) == sorted(last.weights)
+    (row,), (expected,) = (read_table(run / "metrics.csv") for run in (compiled, plain))
     for key in ("train_loss", "val_loss"):
         assert float(row[key]) == pytest.approx(float(expected[key]), rel=1e-4)
     for key in ("train_accuracy", "val_accuracy"):
         assert row[key] == expected[key]
+
+
+# --- what is said and recorded about the data ---
+
+
+def test_the_result_is_the_best_validation_accuracy(dataset: Path, tmp_path: Path) -> None:
+    config = small(dataset, "epochs=3", "optim=adam", "test=none")
+    run = start_run(tmp_path / "run", config)
+    score = train(config, run)
+    accuracies = [float(row["val_accuracy"]) for row in read_table(tmp_path / "run" / "metrics.csv")]
+    assert score == max(accuracies) == run.record["best"]["val_accuracy"]
+    assert run.record["final"]["val_accuracy"] == accuracies[-1]
+
+
+def test_files_whose_photograph_is_also_in_training_are_counted(
+    dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = tmp_path / "groups.csv"
+    lines = ["path,group"]
+    for path in sorted(dataset.rglob("*.png")):
+        name = path.relative_to(dataset).as_posix()
+        is_seen = path.stem in ("0", "1") and path.parent.name == "WithMask"
+        lines.append(f"{name},{'shared' if is_seen else name}")
+    table.write_text("\n".join(lines) + "\n")
+    caplog.set_level(logging.INFO)
+    run = trained(tmp_path / "run", dataset, f"data.groups={table}", "epochs=1")
+    record = read_run(run)["data"]
+    assert record["seen_in_training"] == {
+        "val": {"WithMask": 2, "WithoutMask": 0},
+        "test": {"WithMask": 2, "WithoutMask": 0},
+    }
+    assert record["images"]["val"] == {"WithMask": 8, "WithoutMask": 8}
+    assert (
+        "split as_shipped; files whose photograph is also in training: 2 WithMask of val, 2 WithMask of test. "
+        "data.split=grouped has none" in caplog.messages
+    )
+    grouped = ("data.split=grouped", "data.val_fraction=0.2", "data.test_fraction=0.2")
+    trained(tmp_path / "grouped", dataset, f"data.groups={table}", "epochs=1", *grouped)
+    assert "split grouped; no photograph is in two splits" in caplog.messages
+
+
+def test_what_is_not_known_of_the_data_is_said(dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    run = trained(tmp_path / "run", dataset, "epochs=1")
+    assert read_run(run)["data"]["seen_in_training"] is None
+    assert (
+        "split as_shipped; which files show the same photograph is not known (maskcls-audit finds out)"
+        in caplog.messages
+    )
+    assert "  train     48 images: 24 WithMask, 24 WithoutMask" in caplog.messages
+
+
+def test_skipped_files_are_recorded_with_the_reason(dataset: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(dataset, tmp_path / "data"))
+    (root / "Validation" / "WithMask" / "2.png").write_bytes(b"")
+    run = trained(tmp_path / "run", root, "epochs=1", "data.on_bad_image=skip")
+    skipped = read_run(run)["data"]["skipped"]
+    assert list(skipped) == ["Validation/WithMask/2.png"]
+    assert skipped["Validation/WithMask/2.png"].endswith("the file is empty")
+    assert read_run(run)["data"]["images"]["val"] == {"WithMask": 7, "WithoutMask": 8}

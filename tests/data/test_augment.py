@@ -16,7 +16,7 @@ NOTHING: dict[str, Any] = {
     "contrast": 0.0,
     "saturation": 0.0,
 }
-EVERYTHING = {
+EVERYTHING: dict[str, Any] = {
     "flip_probability": 0.5,
     "shift": 0.08,
     "rotation_degrees": 12.0,
@@ -28,8 +28,8 @@ EVERYTHING = {
 SIDE, CENTRE = 65, 32
 
 
-def light(seed: int = 0, **changes: float) -> LightAugment:
-    """The augmentation with ``changes`` and nothing else."""
+def light(seed: int = 0, **changes: Any) -> LightAugment:
+    """Build the augmentation with these ranges; all others are 0."""
     return LightAugment(LightAugmentConfig("light", **(NOTHING | changes)), torch.Generator().manual_seed(seed))
 
 
@@ -38,14 +38,14 @@ def noise(count: int = 4, side: int = 20) -> Tensor:
 
 
 def spots(count: int, x: int, y: int) -> Tensor:
-    """Black images with a bright spot of 5 x 5 pixels about (x, y) pixels right of and below the centre."""
+    """Draw a white square of 5 x 5 pixels on black images, x pixels to the right of their centre and y below it."""
     images = torch.zeros(count, 3, SIDE, SIDE, dtype=torch.uint8)
     images[..., CENTRE + y - 2 : CENTRE + y + 3, CENTRE + x - 2 : CENTRE + x + 3] = 255
     return images
 
 
 def places(images: Tensor) -> tuple[Tensor, Tensor]:
-    """The x and y of each image's centre of light, from the centre."""
+    """Return x and y of the centre of brightness, relative to the centre of the image."""
     weight = images[:, 0] / images[:, 0].sum(dim=(1, 2), keepdim=True)
     axis = torch.arange(SIDE) - CENTRE
     return (weight.sum(dim=1) * axis).sum(dim=1), (weight.sum(dim=2) * axis).sum(dim=1)
@@ -56,7 +56,7 @@ def flat(count: int, *colour: int) -> Tensor:
 
 
 def assert_fills(values: Tensor, low: float, high: float) -> None:
-    """All within the range, and near both of its ends."""
+    """Check that all values are in a range and that some are near each of its ends."""
     margin = 0.1 * (high - low)
     assert low - 1e-4 <= values.min() < low + margin
     assert high - margin < values.max() <= high + 1e-4
@@ -64,7 +64,7 @@ def assert_fills(values: Tensor, low: float, high: float) -> None:
 
 @pytest.mark.parametrize("side", [8, 20, 65])
 def test_ranges_of_zero_change_nothing(side: int) -> None:
-    # to the last pixel of the border
+    # up to the last pixel at the border
     images = noise(side=side)
     torch.testing.assert_close(light()(images), images / 255, atol=1e-5, rtol=0)
 
@@ -95,7 +95,7 @@ def test_rotation_is_up_to_its_angle_each_way() -> None:
 
 def test_rotation_turns_both_axes_alike() -> None:
     right, down = (places(light(rotation_degrees=30.0)(images)) for images in (spots(50, 20, 0), spots(50, 0, 20)))
-    # (x, y) turned by a quarter is (-y, x)
+    # a quarter turn makes (-y, x) of (x, y)
     torch.testing.assert_close(down[0], -right[1], atol=0.1, rtol=0)
     torch.testing.assert_close(down[1], right[0], atol=0.1, rtol=0)
 

@@ -16,9 +16,10 @@ import torch
 from images import noisy_image, write_image
 
 from maskcls.config import EvalDataConfig
-from maskcls.data import cache
+from maskcls.data import cache, image_files
 from maskcls.data.cache import cached_images, open_images
-from maskcls.data.decode import UnreadableFilesError, decode_image, read_image, resize_image
+from maskcls.data.decode import UnreadableFilesError, decode_image, resize_image
+from maskcls.data.image_files import ImageFiles
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
 
@@ -30,7 +31,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 def root(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     for number, path in enumerate(PATHS):
-        write_image(tmp_path / "set" / path, noisy_image(rng, number % 2 == 0, 20 + number, 30))
+        write_image(tmp_path / "set" / path, noisy_image(rng, masked=number % 2 == 0, height=20 + number, width=30))
     return tmp_path / "set"
 
 
@@ -41,15 +42,19 @@ def cache_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files that were decoded since."""
+    """The files that have been decoded, in the order of decoding."""
     files: list[Path] = []
 
-    def read(path: Path, size: int, *preparation: object) -> np.ndarray:
+    def decode(path: Path) -> np.ndarray:
         files.append(path)
-        return read_image(path, size)
+        return decode_image(path)
 
-    monkeypatch.setattr(cache, "read_image", read)
+    monkeypatch.setattr(image_files, "decode_image", decode)
     return files
+
+
+def opened(root: Path, cache_dir: Path, paths: list[str] = PATHS, size: int = 16) -> np.ndarray:
+    return cached_images(ImageFiles(root, paths, size), cache_dir, threads=2)
 
 
 def expected(root: Path, paths: list[str], size: int) -> np.ndarray:
@@ -57,17 +62,17 @@ def expected(root: Path, paths: list[str], size: int) -> np.ndarray:
 
 
 def kept(cache_dir: Path) -> list[str]:
-    """The endings of the cache's files, but for locks."""
+    """Return the suffixes of the files in the cache, without locks."""
     return sorted(path.suffix for path in cache_dir.iterdir() if path.suffix != ".lock")
 
 
 def in_processes(count: int, work: Callable[[], object]) -> list[int | None]:
-    """Run ``work`` in so many forked processes together; return their exit codes."""
+    """Run ``work`` in ``count`` forked processes at the same time; return their exit codes."""
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(count)
 
     def start() -> None:
-        torch.set_num_threads(1)  # the parent's threads are not in the fork
+        torch.set_num_threads(1)  # a forked process lacks the threads of its parent
         barrier.wait(60)
         work()
 
@@ -80,7 +85,7 @@ def in_processes(count: int, work: Callable[[], object]) -> list[int | None]:
 
 
 def test_holds_the_decoded_and_resized_images(root: Path, cache_dir: Path) -> None:
-    images = cached_images(root, PATHS, 16, cache_dir)
+    images = opened(root, cache_dir)
     assert images.shape == (12, 16, 16, 3)
     assert images.dtype == np.uint8
     np.testing.assert_array_equal(images, expected(root, PATHS, 16))
@@ -88,47 +93,47 @@ def test_holds_the_decoded_and_resized_images(root: Path, cache_dir: Path) -> No
 
 
 def test_images_are_in_the_order_asked_for(root: Path, cache_dir: Path) -> None:
-    images = cached_images(root, PATHS[::-1], 16, cache_dir)
+    images = opened(root, cache_dir, PATHS[::-1])
     np.testing.assert_array_equal(images, expected(root, PATHS[::-1], 16))
-    np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), images[::-1])
+    np.testing.assert_array_equal(opened(root, cache_dir), images[::-1])
 
 
 def test_is_a_read_only_map_of_the_file(root: Path, cache_dir: Path) -> None:
-    images = cached_images(root, PATHS, 16, cache_dir)
+    images = opened(root, cache_dir)
     assert isinstance(images, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         images[0] = 0
 
 
 def test_is_built_once(root: Path, cache_dir: Path, decoded: list[Path]) -> None:
-    first = cached_images(root, PATHS, 16, cache_dir)
+    first = opened(root, cache_dir)
     assert sorted(decoded) == sorted(root / path for path in PATHS)
     decoded.clear()
-    np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), first)
+    np.testing.assert_array_equal(opened(root, cache_dir), first)
     assert decoded == []
 
 
 def test_changed_size_is_decoded_anew(root: Path, cache_dir: Path) -> None:
-    cached_images(root, PATHS, 16, cache_dir)
+    opened(root, cache_dir)
     time = (root / PATHS[3]).stat().st_mtime_ns
     write_image(root / PATHS[3], np.full((50, 50, 3), 77, np.uint8))
     os.utime(root / PATHS[3], ns=(time, time))
-    assert (cached_images(root, PATHS, 16, cache_dir)[3] == 77).all()
+    assert (opened(root, cache_dir)[3] == 77).all()
 
 
 def test_changed_time_is_decoded_anew(root: Path, cache_dir: Path) -> None:
     for value in (10, 200):
-        # bitmaps of one size
+        # both bitmaps have the same number of bytes
         write_image(root / "1.bmp", np.full((8, 8, 3), value, np.uint8))
         os.utime(root / "1.bmp", ns=(value, value))
-        assert (cached_images(root, ["1.bmp"], 16, cache_dir) == value).all()
+        assert (opened(root, cache_dir, ["1.bmp"]) == value).all()
 
 
 @pytest.mark.parametrize(("paths", "size"), [(PATHS, 24), (PATHS[:-1], 16), (PATHS[1:], 16)])
 def test_other_images_and_sizes_are_kept_apart(root: Path, cache_dir: Path, paths: list[str], size: int) -> None:
     for _ in range(2):
-        np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), expected(root, PATHS, 16))
-        np.testing.assert_array_equal(cached_images(root, paths, size, cache_dir), expected(root, paths, size))
+        np.testing.assert_array_equal(opened(root, cache_dir), expected(root, PATHS, 16))
+        np.testing.assert_array_equal(opened(root, cache_dir, paths, size), expected(root, paths, size))
     assert kept(cache_dir) == [".npy", ".npy"]
 
 
@@ -136,15 +141,15 @@ def test_data_sets_are_kept_apart(root: Path, cache_dir: Path, tmp_path: Path) -
     for folder, value in (("one", 10), ("two", 200)):
         write_image(tmp_path / folder / "1.bmp", np.full((8, 8, 3), value, np.uint8))
         os.utime(tmp_path / folder / "1.bmp", ns=(0, 0))
-        assert (cached_images(tmp_path / folder, ["1.bmp"], 16, cache_dir) == value).all()
+        assert (opened(tmp_path / folder, cache_dir, ["1.bmp"]) == value).all()
 
 
 def test_changed_transform_is_decoded_anew(
     root: Path, cache_dir: Path, decoded: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cached_images(root, PATHS, 16, cache_dir)
-    monkeypatch.setattr(cache, "TRANSFORM_VERSION", cache.TRANSFORM_VERSION + 1)
-    cached_images(root, PATHS, 16, cache_dir)
+    opened(root, cache_dir)
+    monkeypatch.setattr(image_files, "TRANSFORM_VERSION", image_files.TRANSFORM_VERSION + 1)
+    opened(root, cache_dir)
     assert len(decoded) == 2 * len(PATHS)
 
 
@@ -153,7 +158,7 @@ def test_bad_files_are_counted_and_named(root: Path, cache_dir: Path, bad: int) 
     for path in PATHS[5 : 5 + bad]:
         (root / path).write_text("no image")
     with pytest.raises(UserError) as caught:
-        cached_images(root, PATHS, 16, cache_dir)
+        opened(root, cache_dir)
     named = "; ".join(f"{root / path}: not an image, or a damaged one" for path in PATHS[5 : 5 + min(bad, 3)])
     assert str(caught.value) == (
         f"{bad} of 12 image files cannot be read, repair or remove them: {named}{'; ...' if bad > 3 else ''}"
@@ -165,27 +170,27 @@ def test_bad_files_are_counted_and_named(root: Path, cache_dir: Path, bad: int) 
 def test_a_damaged_file_is_built_again(
     damage: str, root: Path, cache_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected = cached_images(root, PATHS, 16, cache_dir).copy()
+    expected = opened(root, cache_dir).copy()
     (path,) = cache_dir.glob("*.npy")
     content = path.read_bytes()
     if damage.startswith("another"):
         np.save(path, expected[1:] if damage == "another shape" else expected.astype(np.int16))
     else:
         path.write_bytes({"cut off": content[:-100], "empty": b"", "no array": b"x" * 999}[damage])
-    assert np.array_equal(cached_images(root, PATHS, 16, cache_dir), expected)
-    assert f"{path}: damaged, and built again" in caplog.text
+    assert np.array_equal(opened(root, cache_dir), expected)
+    assert f"{path}: damaged, decoding its images again" in caplog.text
     caplog.clear()
-    cached_images(root, PATHS, 16, cache_dir)
+    opened(root, cache_dir)
     assert not caplog.text
 
 
 def test_what_a_killed_builder_left_is_removed(root: Path, cache_dir: Path) -> None:
-    cached_images(root, PATHS, 16, cache_dir)
+    opened(root, cache_dir)
     (name,) = (path.name for path in cache_dir.glob("*.npy"))
     (cache_dir / name).unlink()
     (cache_dir / f".{name}.123.tmp").touch()
-    (cache_dir / ".other.npy.123.tmp").touch()  # somebody may be at that one
-    cached_images(root, PATHS, 16, cache_dir)
+    (cache_dir / ".other.npy.123.tmp").touch()  # another process may be writing this file
+    opened(root, cache_dir)
     assert not (cache_dir / f".{name}.123.tmp").exists()
     assert (cache_dir / ".other.npy.123.tmp").exists()
 
@@ -194,30 +199,30 @@ def test_is_built_once_the_bad_file_is_repaired(root: Path, cache_dir: Path) -> 
     content = (root / PATHS[0]).read_bytes()
     (root / PATHS[0]).write_bytes(b"")
     with pytest.raises(UserError, match=r"1 of 12 .*0\.png: the file is empty"):
-        cached_images(root, PATHS, 16, cache_dir)
+        opened(root, cache_dir)
     (root / PATHS[0]).write_bytes(content)
-    np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), expected(root, PATHS, 16))
+    np.testing.assert_array_equal(opened(root, cache_dir), expected(root, PATHS, 16))
 
 
 def test_missing_file_is_named(root: Path, cache_dir: Path) -> None:
     (root / PATHS[2]).unlink()
     (root / PATHS[2]).symlink_to(root / "nowhere.png")
     with pytest.raises(UnreadableFilesError, match=f"^1 of 12 .*: {root / PATHS[2]}: No such file or directory$"):
-        cached_images(root, PATHS, 16, cache_dir)
+        opened(root, cache_dir)
 
 
 @pytest.mark.parametrize("name", ["file", "file/cache"])
 def test_cache_dir_that_cannot_be_made(root: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=f"^data.cache_dir={tmp_path / name}: cannot write in this folder: "):
-        cached_images(root, PATHS, 16, tmp_path / name)
+        opened(root, tmp_path / name)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
 def test_cache_dir_that_cannot_be_written(root: Path, cache_dir: Path) -> None:
     cache_dir.mkdir(parents=True, mode=0o555)
     with pytest.raises(UserError, match=f"^data.cache_dir={cache_dir}: cannot write in this folder: Permission denied"):
-        cached_images(root, PATHS, 16, cache_dir)
+        opened(root, cache_dir)
 
 
 def test_lock_that_cannot_be_made(root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,14 +231,14 @@ def test_lock_that_cannot_be_made(root: Path, cache_dir: Path, monkeypatch: pyte
 
     monkeypatch.setattr(cache, "FileLock", refuse)
     with pytest.raises(UserError, match=f"^data.cache_dir={cache_dir}: cannot write in this folder: Read-only"):
-        cached_images(root, PATHS, 16, cache_dir)
+        opened(root, cache_dir)
 
 
 def test_built_cache_is_read_without_writing(root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cached_images(root, PATHS, 16, cache_dir)
+    opened(root, cache_dir)
     monkeypatch.setattr(cache, "FileLock", None)
     monkeypatch.setattr(Path, "mkdir", None)
-    np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), expected(root, PATHS, 16))
+    np.testing.assert_array_equal(opened(root, cache_dir), expected(root, PATHS, 16))
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no disk space")
@@ -245,7 +250,7 @@ def test_full_disk_is_an_error_that_leaves_nothing(
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match="No space left on device") as caught:
-        cached_images(root, PATHS, 16, cache_dir)
+        opened(root, cache_dir)
     assert caught.value.errno == errno.ENOSPC
     assert caught.value.filename == str(cache_dir)
     assert kept(cache_dir) == []
@@ -258,16 +263,14 @@ def test_disk_space_is_reserved_for_the_whole_file(
 ) -> None:
     reserved: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "posix_fallocate", lambda _, start, length: reserved.append((start, length)))
-    cached_images(root, PATHS, 16, cache_dir)
+    opened(root, cache_dir)
     (file,) = cache_dir.glob("*.npy")
     assert reserved == [(0, file.stat().st_size)]
 
 
 def test_threads_that_ask_at_once_build_once(root: Path, cache_dir: Path, decoded: list[Path]) -> None:
     results: list[np.ndarray] = []
-    threads = [
-        threading.Thread(target=lambda: results.append(cached_images(root, PATHS, 16, cache_dir))) for _ in range(4)
-    ]
+    threads = [threading.Thread(target=lambda: results.append(opened(root, cache_dir))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -286,14 +289,14 @@ def test_processes_that_ask_at_once_build_once(
     right = expected(root, PATHS, 16)
     counter = os.open(tmp_path / "decoded", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
-    def read(path: Path, size: int, *preparation: object) -> np.ndarray:
+    def decode(path: Path) -> np.ndarray:
         os.write(counter, f"{path.name}\n".encode())
-        return read_image(path, size)
+        return decode_image(path)
 
     def ask() -> None:
-        np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), right)
+        np.testing.assert_array_equal(opened(root, cache_dir), right)
 
-    monkeypatch.setattr(cache, "read_image", read)
+    monkeypatch.setattr(image_files, "decode_image", decode)
     assert in_processes(4, ask) == [0, 0, 0, 0]
     os.close(counter)
     assert sorted((tmp_path / "decoded").read_text().split()) == sorted(Path(path).name for path in PATHS)
@@ -303,21 +306,19 @@ def test_processes_that_ask_at_once_build_once(
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_killed_builder_does_not_disturb(root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(path: Path, size: int, *preparation: object) -> np.ndarray:
+    def die(path: Path) -> np.ndarray:
         if path.name == "5.png":
             os.kill(os.getpid(), signal.SIGKILL)
-        return read_image(path, size)
+        return decode_image(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "read_image", die)
-        killed = in_processes(1, lambda: cached_images(root, PATHS, 16, cache_dir))
+        patch.setattr(image_files, "decode_image", die)
+        killed = in_processes(1, lambda: opened(root, cache_dir))
     assert killed == [-signal.SIGKILL]
     assert kept(cache_dir) == [".tmp"]
-    np.testing.assert_array_equal(cached_images(root, PATHS, 16, cache_dir), expected(root, PATHS, 16))
+    np.testing.assert_array_equal(opened(root, cache_dir), expected(root, PATHS, 16))
     assert kept(cache_dir) == [".npy"]
 
-
-# --- the cache, or no room for it ---
 
 SPLITS = {"train": PATHS[:8], "val": PATHS[8:]}
 NEEDED = 12 * 16 * 16 * 3  # bytes of the images of both splits at 16 pixels
@@ -325,6 +326,10 @@ NEEDED = 12 * 16 * 16 * 3  # bytes of the images of both splits at 16 pixels
 
 class Usage(NamedTuple):
     free: int
+
+
+def splits(root: Path, size: int) -> dict[str, ImageFiles]:
+    return {name: ImageFiles(root, paths, size) for name, paths in SPLITS.items()}
 
 
 def config(cache_dir: Path, cache_gb: float | None = None, workers: int | None = 2) -> EvalDataConfig:
@@ -335,19 +340,24 @@ def config(cache_dir: Path, cache_gb: float | None = None, workers: int | None =
 
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[Path]]:
-    """Sets the bytes that are free on every disk; returns the folders that were asked about since."""
+    """A function that sets the free bytes of all disks, and returns the folders whose disks are asked about."""
 
     def leave(count: int) -> list[Path]:
         asked: list[Path] = []
-        monkeypatch.setattr(shutil, "disk_usage", lambda folder: asked.append(folder) or Usage(count))
+
+        def usage(folder: Path) -> Usage:
+            asked.append(folder)
+            return Usage(count)
+
+        monkeypatch.setattr(shutil, "disk_usage", usage)
         return asked
 
     return leave
 
 
 @pytest.mark.parametrize(("cache_gb", "cached"), [(NEEDED / 1e9, True), ((NEEDED - 1) / 1e9, False), (0.0, False)])
-def test_images_are_cached_where_all_splits_fit(root: Path, cache_dir: Path, cache_gb: float, cached: bool) -> None:
-    images = open_images(root, SPLITS, 16, config(cache_dir, cache_gb))
+def test_images_are_cached_if_all_splits_fit(root: Path, cache_dir: Path, *, cache_gb: float, cached: bool) -> None:
+    images = open_images(splits(root, 16), config(cache_dir, cache_gb))
     assert list(images) == ["train", "val"]
     for name, paths in SPLITS.items():
         assert isinstance(images[name], np.memmap if cached else StreamedImages)
@@ -357,20 +367,20 @@ def test_images_are_cached_where_all_splits_fit(root: Path, cache_dir: Path, cac
         assert kept(cache_dir) == [".npy", ".npy"]
 
 
-def test_what_the_cache_holds_already_is_used_whatever_cache_gb_is(root: Path, cache_dir: Path) -> None:
-    open_images(root, SPLITS, 16, config(cache_dir, 1.0))
-    images = open_images(root, SPLITS, 16, config(cache_dir, 0.0))
+def test_images_in_the_cache_are_used_whatever_cache_gb_is(root: Path, cache_dir: Path) -> None:
+    open_images(splits(root, 16), config(cache_dir, 1.0))
+    images = open_images(splits(root, 16), config(cache_dir, 0.0))
     assert all(isinstance(split, np.memmap) for split in images.values())
 
 
 @pytest.mark.parametrize(("spare", "cached"), [(0, True), (-1, False)])
 def test_by_default_images_take_half_of_the_free_disk_at_most(
-    root: Path, cache_dir: Path, free: Callable[[int], list[Path]], spare: int, cached: bool
+    root: Path, cache_dir: Path, free: Callable[[int], list[Path]], *, spare: int, cached: bool
 ) -> None:
     asked = free(2 * NEEDED + spare)
-    images = open_images(root, SPLITS, 16, config(cache_dir))
+    images = open_images(splits(root, 16), config(cache_dir))
     assert [isinstance(split, np.memmap) for split in images.values()] == [cached] * 2
-    assert asked == [cache_dir.parents[1]]  # the cache's own folder is not there yet
+    assert asked == [cache_dir.parents[1]]  # the folder of the cache does not exist yet
     assert cache_dir.exists() == cached
 
 
@@ -379,33 +389,38 @@ def test_by_default_only_images_that_are_not_cached_need_room(
 ) -> None:
     train, val = (len(paths) * 16 * 16 * 3 for paths in SPLITS.values())
     free(2 * train)
-    open_images(root, {"train": SPLITS["train"]}, 16, config(cache_dir))
+    open_images({"train": ImageFiles(root, SPLITS["train"], 16)}, config(cache_dir))
     asked = free(2 * val)
-    images = open_images(root, SPLITS, 16, config(cache_dir))
+    images = open_images(splits(root, 16), config(cache_dir))
     assert [type(split) for split in images.values()] == [np.memmap] * 2
     assert asked == [cache_dir]
     free(0)
-    assert [type(split) for split in open_images(root, SPLITS, 16, config(cache_dir)).values()] == [np.memmap] * 2
-    assert type(open_images(root, SPLITS, 24, config(cache_dir))["train"]) is StreamedImages
+    assert [type(split) for split in open_images(splits(root, 16), config(cache_dir)).values()] == [np.memmap] * 2
+    assert type(open_images(splits(root, 24), config(cache_dir))["train"]) is StreamedImages
 
 
 @pytest.mark.parametrize(
     ("cache_gb", "limit"), [(0.0, "data.cache_gb=0"), (None, "half of the disk space that is free")]
 )
-def test_streaming_is_said_in_one_line(
-    root: Path, cache_dir: Path, free: Callable[[int], list[Path]], cache_gb: float | None, limit: str, caplog: Any
+def test_streaming_is_logged_in_one_line(
+    root: Path,
+    cache_dir: Path,
+    free: Callable[[int], list[Path]],
+    cache_gb: float | None,
+    limit: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
     free(0)
-    open_images(root, SPLITS, 2000, config(cache_dir, cache_gb, workers=3))
+    open_images(splits(root, 2000), config(cache_dir, cache_gb, workers=3))
     assert caplog.messages == [
         f"the images take 0.1 GB at 2000 pixels, more than {limit}: not cached, but decoded in 3 threads each time"
     ]
 
 
 def test_a_split_without_images_always_fits(root: Path, cache_dir: Path) -> None:
-    (images,) = open_images(root, {"val": []}, 16, config(cache_dir, 0.0)).values()
-    assert images.shape == (0, 16, 16, 3)
+    (images,) = open_images({"val": ImageFiles(root, [], 16)}, config(cache_dir, 0.0)).values()
+    assert images[:].shape == (0, 16, 16, 3)
 
 
 @pytest.mark.parametrize("cache_gb", [0.0, 1.0])
@@ -428,41 +443,45 @@ def test_workers_are_the_threads_that_decode(
     monkeypatch.setattr(cache, "usable_cores", lambda: 5)
     monkeypatch.setattr("maskcls.cores.ThreadPoolExecutor", Pool)
     monkeypatch.setattr("maskcls.data.streaming.ThreadPoolExecutor", Pool)
-    open_images(root, SPLITS, 16, config(cache_dir, cache_gb, workers))
-    # streamed images are decoded once before, to see whether they can be
+    open_images(splits(root, 16), config(cache_dir, cache_gb, workers))
+    # before images are streamed, another pool checks that they can be decoded
     assert counts == [threads] * (2 if cache_gb else 3)
 
 
-def test_a_folder_that_cannot_be_written_is_done_without(
+def test_nothing_is_cached_in_a_folder_that_cannot_be_written(
     root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    images = open_images(root, SPLITS, 16, config(cache_dir))
+    images = open_images(splits(root, 16), config(cache_dir))
     assert all(isinstance(split, StreamedImages) for split in images.values())
-    assert f"data.cache_dir={cache_dir}: cannot be written, so that nothing is cached" in caplog.text
+    assert f"data.cache_dir={cache_dir}: cannot write in this folder, so nothing is cached" in caplog.text
     assert not cache_dir.exists() or kept(cache_dir) == []
     monkeypatch.undo()
-    open_images(root, SPLITS, 16, config(cache_dir))
+    open_images(splits(root, 16), config(cache_dir))
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    # what is there can be read
-    images = open_images(root, SPLITS, 16, config(cache_dir))
+    # images that are in the cache are read from it
+    images = open_images(splits(root, 16), config(cache_dir))
     assert not any(isinstance(split, StreamedImages) for split in images.values())
 
 
-def test_files_that_were_seen_to_be_readable_are_not_looked_at_again(
+def test_files_are_checked_again_only_after_a_change(
     root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache_dir.mkdir(parents=True)
     seen: list[Path] = []
-    real = cache.decode_image
-    monkeypatch.setattr(cache, "decode_image", lambda path: seen.append(path) or real(path))
+
+    def decode(path: Path) -> np.ndarray:
+        seen.append(path)
+        return decode_image(path)
+
+    monkeypatch.setattr(cache, "decode_image", decode)
     for _ in range(2):
-        open_images(root, SPLITS, 16, config(cache_dir, 0.0))
+        open_images(splits(root, 16), config(cache_dir, 0.0))
     count = sum(map(len, SPLITS.values()))
     assert len(seen) == count
     (root / SPLITS["train"][0]).write_bytes(b"changed")
     with pytest.raises(UnreadableFilesError) as caught:
-        open_images(root, SPLITS, 16, config(cache_dir, 0.0))
+        open_images(splits(root, 16), config(cache_dir, 0.0))
     assert set(caught.value.faults) == {SPLITS["train"][0]}
     assert len(seen) == 2 * count
 
@@ -471,7 +490,7 @@ def test_files_that_were_seen_to_be_readable_are_not_looked_at_again(
 def test_cache_dir_that_cannot_be_made_is_refused_for_all_splits(root: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=f"^data.cache_dir={tmp_path / name}: cannot write in this folder: "):
-        open_images(root, SPLITS, 16, config(tmp_path / name))
+        open_images(splits(root, 16), config(tmp_path / name))
 
 
 def test_the_files_of_all_splits_that_cannot_be_read_are_named_together(root: Path, cache_dir: Path) -> None:
@@ -479,6 +498,6 @@ def test_the_files_of_all_splits_that_cannot_be_read_are_named_together(root: Pa
     for path in bad:
         (root / path).unlink()
     with pytest.raises(UnreadableFilesError) as caught:
-        open_images(root, SPLITS, 16, config(cache_dir))
+        open_images(splits(root, 16), config(cache_dir))
     assert set(caught.value.faults) == set(bad)
     assert str(caught.value).startswith(f"{len(bad)} of {sum(map(len, SPLITS.values()))} image files cannot be read")

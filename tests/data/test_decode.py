@@ -2,6 +2,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,14 +14,23 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
 from maskcls.data.cache import cached_images
-from maskcls.data.decode import UnreadableImageError, decode_image, read_image, resize_image
+from maskcls.data.decode import (
+    MAX_BYTES,
+    Box,
+    UnreadableFilesError,
+    UnreadableImageError,
+    decode_image,
+    prepare_image,
+    resize_image,
+)
+from maskcls.data.image_files import ImageFiles
 
 ALPHA = np.arange(20 * 30, dtype=np.uint8).reshape(20, 30)
 EXIF_ORIENTATION = 0x0112
 
 
 def smooth_image(height: int, width: int) -> np.ndarray:
-    """RGB uint8 with different channels, without symmetry, and mild enough for JPEG."""
+    """Draw RGB uint8 without symmetry and with three different channels, smooth enough for JPEG."""
     y, x = np.mgrid[:height, :width] / max(height, width)
     return np.stack((255 * y, 120 + 100 * x * y, 255 * (1 - x) ** 2), axis=-1).astype(np.uint8)
 
@@ -88,7 +98,7 @@ def test_lossless_webp(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}], ids=str)
-def test_jpeg_is_within_rounding_of_pils(tmp_path: Path, mode: str, options: dict[str, int]) -> None:
+def test_jpeg_is_within_rounding_of_pils(tmp_path: Path, mode: str, options: dict[str, Any]) -> None:
     path = tmp_path / "1.jpg"
     Image.fromarray(smooth_image(40, 60)).convert(mode).save(path, quality=90, **options)
     with Image.open(path) as image:
@@ -115,7 +125,7 @@ def test_16_bit_png_is_scaled(tmp_path: Path, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("suffix", ["png", "webp"])
 def test_alpha_is_dropped(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"1.{suffix}"
-    options = {"lossless": True, "exact": True} if suffix == "webp" else {}
+    options: dict[str, Any] = {"lossless": True, "exact": True} if suffix == "webp" else {}
     Image.fromarray(np.dstack((noise(20, 30), ALPHA))).save(path, **options)
     with Image.open(path) as image:
         assert image.mode == "RGBA"
@@ -195,7 +205,7 @@ def test_truncated_file(tmp_path: Path, capfd: pytest.CaptureFixture[str], suffi
 
 
 def test_folder_is_no_image(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableImageError, match=f"^{tmp_path}: not a file$"):
+    with pytest.raises(UnreadableImageError, match=f"^{tmp_path}: not a regular file$"):
         decode_image(tmp_path)
 
 
@@ -236,19 +246,35 @@ def test_resize_leaves_its_input_as_it_is(size: int) -> None:
     np.testing.assert_array_equal(image, noise(32, 32))
 
 
-def test_read_is_decode_and_resize(tmp_path: Path) -> None:
-    write_image(tmp_path / "1.png", noise(40, 30))
-    np.testing.assert_array_equal(read_image(tmp_path / "1.png", 32), resize_image(noise(40, 30), 32))
-
-
-def test_read_names_a_file_that_is_no_image(tmp_path: Path) -> None:
-    (tmp_path / "1.png").write_text("no image")
-    with pytest.raises(UnreadableImageError, match=f"^{tmp_path}/1.png: not an image, or a damaged one$"):
-        read_image(tmp_path / "1.png", 32)
-
-
 def test_resize_to_the_same_size_changes_nothing() -> None:
     np.testing.assert_array_equal(resize_image(noise(32, 32), 32), noise(32, 32))
+
+
+def test_an_image_is_cut_out_then_equalised_then_resized() -> None:
+    image, box = noise(60, 50), Box(10, 20, 30)
+    cut = np.ascontiguousarray(image[20:50, 10:40])
+    np.testing.assert_array_equal(box.cut_out(image), cut)
+    np.testing.assert_array_equal(prepare_image(image, 16), resize_image(image, 16))
+    np.testing.assert_array_equal(prepare_image(image, 16, box=box), resize_image(cut, 16))
+    equalised = prepare_image(image, 16, equalised_size=8, box=box)
+    np.testing.assert_array_equal(equalised, resize_image(resize_image(cut, 8), 16))
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "1.png").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(
+        UnreadableImageError, match=r"1\.png: 1,073,741,825 bytes, more than the 1,073,741,824 allowed$"
+    ):
+        decode_image(tmp_path / "1.png")
+
+
+def test_the_faults_of_three_files_are_shown_and_all_are_kept() -> None:
+    faults = {f"{number}.png": f"{number}.png: the file is empty" for number in range(4)}
+    error = UnreadableFilesError(faults, count=9)
+    shown = "; ".join(list(faults.values())[:3])
+    assert str(error) == f"4 of 9 image files cannot be read, repair or remove them: {shown}; ..."
+    assert error.faults == faults
 
 
 @pytest.mark.realdata
@@ -262,7 +288,8 @@ def test_real_images_match_pil(shared: Path, tmp_path: Path, size: int) -> None:
 
     by_width = sorted(root.glob("*/*.png"), key=width)
     chosen = [by_width[round(position)] for position in np.linspace(0, len(by_width) - 1, 50)]
-    images = cached_images(root, [file.relative_to(root).as_posix() for file in chosen], size, tmp_path / "cache")
+    paths = [file.relative_to(root).as_posix() for file in chosen]
+    images = cached_images(ImageFiles(root, paths, size), tmp_path / "cache", threads=2)
     expected = np.stack([resized_by_pil(file, size) for file in chosen])
     by_image = differences(images, expected).reshape(50, -1)
     assert by_image.mean(axis=1).max() <= 1

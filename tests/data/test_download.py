@@ -25,7 +25,7 @@ CLASSES = ("WithMask", "WithoutMask")
 FOLDERS = [f"{split}/{name}" for split in ("Train", "Validation", "Test") for name in CLASSES]
 FILES = {f"{folder}/{number}.png": f"{folder} {number}".encode() for folder in FOLDERS for number in (1, 2)}
 STRAYS = {"Train/WithMask/1.jpg": b"stray", "Test/7.jpg": b"stray", "../readme.txt": b"stray"}
-# Other folders with a Train of their own, sorted before and after the true one.
+# other folders that contain a folder Train, sorted before and after the right one
 STRAYS |= {"../A/Train/WithMask/1.png": b"decoy", "../z/Train/WithMask/1.png": b"decoy"}
 NAME = "Train/WithMask/2.png"
 
@@ -83,14 +83,16 @@ def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKagg
     pytest.importorskip("kagglehub")
     for variable in [name for name in os.environ if name.startswith("KAGGLE")]:
         monkeypatch.delenv(variable)
-    # Credentials are looked for in both folders; none are to be found, as public data sets need none.
+    # kagglehub looks for credentials in both folders; public data sets need none, so it finds none
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path / "home"))
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    # for its user agent, it inspects all modules at every level of the call stack: half a second for each download
+    monkeypatch.setattr("kagglehub.clients.search_lib_in_call_stack", lambda name: None)
     with FakeKaggle() as server:
         url = f"http://127.0.0.1:{server.server_port}"
-        # No environment variable sets a free address: KAGGLE_API_ENVIRONMENT chooses among fixed ones.
+        # no environment variable can set this address: KAGGLE_API_ENVIRONMENT only chooses among fixed ones
         monkeypatch.setattr("kagglesdk.kaggle_http_client.get_endpoint", lambda env: url)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -105,9 +107,9 @@ def tree(root: Path) -> dict[str, bytes]:
 
 
 def failure(root: Path) -> str:
-    """The one line in which downloading to root fails, nothing being left there."""
+    """Return the one-line error of a download to root that fails; check that nothing is left there."""
     with pytest.raises(UserError) as caught:
-        download.download_facemask12k(root, progress=False)
+        download.download_facemask12k(root)
     assert not list(root.parent.glob(f"*{root.name}*"))
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -120,7 +122,7 @@ def test_lays_out_the_published_files_and_counts_strays(
     kaggle.publish(FILES | STRAYS, folder)
     root = tmp_path / "new" / "root"
     with caplog.at_level(logging.INFO):
-        download.download_facemask12k(root, progress=False)
+        download.download_facemask12k(root)
     assert tree(root) == FILES
     assert os.listdir(root.parent) == ["root"]
     assert "12 files" in caplog.text
@@ -129,9 +131,9 @@ def test_lays_out_the_published_files_and_counts_strays(
 
 def test_cache_stays_valid_and_serves_the_next_root(kaggle: FakeKaggle, tmp_path: Path) -> None:
     kaggle.publish(FILES)
-    download.download_facemask12k(tmp_path / "one", progress=False)
+    download.download_facemask12k(tmp_path / "one")
     kaggle.archive = b"gone"
-    download.download_facemask12k(tmp_path / "two", progress=True)
+    download.download_facemask12k(tmp_path / "two")
     assert tree(tmp_path / "two") == FILES
     assert os.path.samefile(tmp_path / "one" / NAME, tmp_path / "two" / NAME)
 
@@ -144,7 +146,7 @@ def test_copies_where_hard_links_are_impossible(
 
     monkeypatch.setattr(os, "link", no_link)
     kaggle.publish(FILES)
-    download.download_facemask12k(tmp_path / "root", progress=False)
+    download.download_facemask12k(tmp_path / "root")
     assert tree(tmp_path / "root") == FILES
     assert (tmp_path / "root" / NAME).stat().st_nlink == 1
 
@@ -153,7 +155,7 @@ def test_fills_an_empty_folder_behind_a_symbolic_link(kaggle: FakeKaggle, tmp_pa
     (tmp_path / "disk").mkdir()
     (tmp_path / "root").symlink_to(tmp_path / "disk")
     kaggle.publish(FILES)
-    download.download_facemask12k(tmp_path / "root", progress=False)
+    download.download_facemask12k(tmp_path / "root")
     assert (tmp_path / "root").is_symlink()
     assert tree(tmp_path / "disk") == FILES
 
@@ -163,12 +165,12 @@ def test_altered_file(kaggle: FakeKaggle, tmp_path: Path) -> None:
     assert f"of 12 published files 0 missing, 1 altered (first: {NAME})" in failure(tmp_path / "root")
 
 
-def test_deleting_the_named_folder_makes_for_a_fresh_download(kaggle: FakeKaggle, tmp_path: Path) -> None:
+def test_deleting_the_named_folder_leads_to_a_new_download(kaggle: FakeKaggle, tmp_path: Path) -> None:
     kaggle.publish(FILES | {NAME: b"other"})
     delivered = Path(failure(tmp_path / "root").split(": ")[0])
     delivered.rename(tmp_path / "deleted")
     kaggle.publish(FILES)
-    download.download_facemask12k(tmp_path / "root", progress=False)
+    download.download_facemask12k(tmp_path / "root")
     assert tree(tmp_path / "root") == FILES
 
 
@@ -208,17 +210,17 @@ def test_kagglehub_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def zipped(*members: tuple[zipfile.ZipInfo | str, bytes]) -> bytes:
-    """A zip archive of the published files, and of these members beside them."""
+    """Make a zip archive of the published files and of more members."""
     buffer = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        warnings.simplefilter("ignore")  # of names that stand twice
+        warnings.simplefilter("ignore")  # zipfile warns about duplicate names
         for name, content in (*FILES.items(), *members):
             archive.writestr(name, content)
     return buffer.getvalue()
 
 
 def tarred(*members: tuple[str, bytes, str]) -> bytes:
-    """A tar archive of the published files, and of these members: name, tar's type, where a link leads to."""
+    """Make a tar archive of the published files and of more members: name, type in tar, target of a link."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, kind, target in (*((name, tarfile.REGTYPE, "") for name in FILES), *members):
@@ -237,7 +239,7 @@ def symbolic_link(name: str) -> zipfile.ZipInfo:
 
 
 UP = "../" * 12
-# by name: what makes an archive, given a folder that it has no business in, and whether the data set comes of it
+# for each attack, by name: makes an archive that attacks a folder; whether the data set is laid out nevertheless
 HOSTILE: dict[str, tuple[Callable[[str], bytes], bool]] = {
     "zip, upwards": (lambda outside: zipped((f"{UP}{outside}/new", b"hostile")), True),
     "zip, absolute": (lambda outside: zipped((f"{outside}/new", b"hostile")), True),
@@ -273,7 +275,7 @@ def test_a_hostile_archive_writes_nothing_outside_its_folder(name: str, kaggle: 
     names = {path.name for path in tmp_path.iterdir()}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if is_laid_out:
-        download.download_facemask12k(tmp_path / "root", progress=False)
+        download.download_facemask12k(tmp_path / "root")
         assert tree(tmp_path / "root") == FILES
     else:
         failure(tmp_path / "root")
@@ -285,17 +287,17 @@ def test_a_hostile_archive_writes_nothing_outside_its_folder(name: str, kaggle: 
 def test_root_that_is_not_empty_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match=r"not empty, and left as it is: of 12 published files 12 missing"):
-        download.download_facemask12k(tmp_path, progress=False)
+        download.download_facemask12k(tmp_path)
     assert tree(tmp_path) == {"notes.txt": b"mine"}
 
 
 def test_root_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("mine")
     with pytest.raises(UserError, match="Not a directory"):
-        download.download_facemask12k(tmp_path / "root", progress=False)
+        download.download_facemask12k(tmp_path / "root")
 
 
-def test_whole_root_needs_neither_kagglehub_nor_network(
+def test_a_complete_root_needs_neither_kagglehub_nor_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "kagglehub", None)
@@ -303,7 +305,7 @@ def test_whole_root_needs_neither_kagglehub_nor_network(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
     with caplog.at_level(logging.INFO):
-        download.download_facemask12k(tmp_path, progress=False)
+        download.download_facemask12k(tmp_path)
     assert "holds all 12 published files already; 1 stray files" in caplog.text
 
 
@@ -325,7 +327,7 @@ def test_interrupted_copy_leaves_nothing(
     monkeypatch.setattr("shutil.copyfile", copyfile)
     kaggle.publish(FILES)
     with pytest.raises(type(error)) as caught:
-        download.download_facemask12k(tmp_path / "root", progress=False)
+        download.download_facemask12k(tmp_path / "root")
     assert caught.value is error
     assert not list(tmp_path.glob("*root*"))
 
@@ -337,7 +339,7 @@ def test_disk_full_while_kagglehub_writes(kaggle: FakeKaggle, tmp_path: Path, mo
     monkeypatch.setattr(zipfile.ZipFile, "extractall", extract)
     kaggle.publish(FILES)
     with pytest.raises(OSError, match="No space left"):
-        download.download_facemask12k(tmp_path / "root", progress=False)
+        download.download_facemask12k(tmp_path / "root")
     assert not list(tmp_path.glob("*root*"))
 
 
@@ -351,7 +353,7 @@ def test_published_files_are_the_whole_data_set() -> None:
         "Test/WithMask": 483,
         "Test/WithoutMask": 509,
     }
-    # Three plain parts, no '..', not absolute: what keeps every path that is made below root.
+    # three plain parts, without '..' and not absolute: so every path that is made stays below root
     assert all(re.fullmatch(r"[A-Za-z]+/[A-Za-z]+/\w+\.png", name) for name in files)
     assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in files.values())
     assert list(files) == sorted(files)

@@ -1,43 +1,19 @@
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from indexes import labelled, make_classes, make_files
 
-from maskcls.data.index import Index, Split, cut_missing_splits, find_images, index_folder, match_classes
+from maskcls.data.index import find_images, index_folder, is_class_name, match_classes, require_classes
 from maskcls.errors import UserError
-
-
-def make(folder: Path, *names: str) -> Path:
-    """Files below ``folder``, each holding its own name; a name that ends in '/' makes an empty folder."""
-    for name in names:
-        path = folder / name
-        if name.endswith("/"):
-            path.mkdir(parents=True)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(name)
-    return folder
-
-
-def unsplit(folder: Path, **counts: int) -> Path:
-    return make(folder, *(f"{name}/{number}.png" for name, count in counts.items() for number in range(count)))
-
-
-def labelled(split: Split) -> dict[str, int]:
-    return dict(zip(split.paths, split.labels, strict=True))
-
-
-def cut(index: Index, val: float = 0.1, test: float = 0.1, seed: int = 0) -> Index:
-    return cut_missing_splits(index, val, test, seed)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """An empty folder."""
-    return make(tmp_path, "set/") / "set"
+    return make_files(tmp_path, "set/") / "set"
 
 
 def test_published_layout(dataset: Path) -> None:
@@ -67,7 +43,7 @@ def test_published_layout(dataset: Path) -> None:
     ],
 )
 def test_spellings_of_the_split_folders(root: Path, names: tuple[str, ...]) -> None:
-    make(root, *(f"{name}/A/{number}.png" for number, name in enumerate(names)))
+    make_files(root, *(f"{name}/A/{number}.png" for number, name in enumerate(names)))
     splits = index_folder(root).splits
     assert {name: split.paths for name, split in splits.items()} == {
         "train": (f"{names[0]}/A/0.png",),
@@ -79,8 +55,8 @@ def test_spellings_of_the_split_folders(root: Path, names: tuple[str, ...]) -> N
 @pytest.mark.parametrize("wrapping", ["Face Mask Dataset", "a/b"])
 @pytest.mark.parametrize("inside", [("Train/A/1.png", "Val/A/1.png"), ("A/1.png", "B/1.png")])
 def test_lone_wrapping_folder_is_descended(root: Path, wrapping: str, inside: tuple[str, ...]) -> None:
-    make(root / wrapping, *inside)
-    make(root, "readme.txt", ".git/config/1.png", "__MACOSX/A/._1.png")
+    make_files(root / wrapping, *inside)
+    make_files(root, "readme.txt", ".git/config/1.png", "__MACOSX/A/._1.png")
     index = index_folder(root)
     assert index.root == root / wrapping
     assert index.all_images().paths == inside
@@ -88,7 +64,7 @@ def test_lone_wrapping_folder_is_descended(root: Path, wrapping: str, inside: tu
 
 @pytest.mark.parametrize(("folder", "split"), [("Train", "train"), ("TEST", "test"), ("valid", "val")])
 def test_lone_split_folder_is_a_split(root: Path, folder: str, split: str) -> None:
-    make(root, f"{folder}/A/1.png", f"{folder}/B/1.png")
+    make_files(root, f"{folder}/A/1.png", f"{folder}/B/1.png")
     index = index_folder(root)
     assert index.root == root
     assert index.classes == ("A", "B")
@@ -96,51 +72,51 @@ def test_lone_split_folder_is_a_split(root: Path, folder: str, split: str) -> No
 
 
 def test_relative_root_becomes_absolute(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make(root / "set", "A/1.png", "B/1.png")
+    make_files(root / "set", "A/1.png", "B/1.png")
     monkeypatch.chdir(root)
     assert index_folder(Path("set")).root == root / "set"
 
 
 def test_two_folders_for_one_split_are_refused(root: Path) -> None:
-    make(root, "Train/A/1.png", "val/A/1.png", "Validation/A/1.png")
+    make_files(root, "Train/A/1.png", "val/A/1.png", "Validation/A/1.png")
     with pytest.raises(UserError, match="'Validation' and 'val' are both the val split"):
         index_folder(root)
 
 
 def test_folders_beside_the_splits_are_left_out(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    make(root, "Train/A/1.png", "Test/A/1.png", "extra/A/1.png", "more/A/1.png")
+    make_files(root, "Train/A/1.png", "Test/A/1.png", "extra/A/1.png", "more/A/1.png")
     assert index_folder(root).all_images().paths == ("Train/A/1.png", "Test/A/1.png")
-    assert "not split folders, left out: extra, more" in caplog.text
+    assert "ignoring folders that are not splits: extra, more" in caplog.text
 
 
 def test_images_in_folders_of_a_class_folder_belong_to_the_class(root: Path) -> None:
-    make(root, "A/1.png", "A/deep/er/2.jpg", "B/deep/3.png")
+    make_files(root, "A/1.png", "A/deep/er/2.jpg", "B/deep/3.png")
     assert labelled(index_folder(root).splits["all"]) == {"A/1.png": 0, "A/deep/er/2.jpg": 0, "B/deep/3.png": 1}
 
 
 def test_what_is_no_image_is_left_out_and_counted(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    make(root, "A/1.PNG", "A/notes.txt", "A/.2.png", "A/Thumbs.db", "B/3.jpeg", "B/png", "empty/")
+    make_files(root, "A/1.PNG", "A/notes.txt", "A/.2.png", "A/Thumbs.db", "B/3.jpeg", "B/png", "empty/")
     index = index_folder(root)
     assert index.splits["all"].paths == ("A/1.PNG", "B/3.jpeg")
     assert index.classes == ("A", "B")
-    assert "4 files that are not images" in caplog.text
-    assert f"{root / 'empty'} holds no image, left out" in caplog.text
+    assert f"{root}: ignoring 4 files that are not images" in caplog.text
+    assert f"{root / 'empty'}: ignoring this folder, which has no images" in caplog.text
 
 
 def test_copies_in_hidden_folders_are_left_out(root: Path) -> None:
-    make(root, "A/1.png", "A/.ipynb_checkpoints/1-checkpoint.png", "B/2.png", ".hidden/3.png", "B/__MACOSX/2.png")
+    make_files(root, "A/1.png", "A/.ipynb_checkpoints/1-checkpoint.png", "B/2.png", ".hidden/3.png", "B/__MACOSX/2.png")
     assert index_folder(root).splits["all"].paths == ("A/1.png", "B/2.png")
     assert find_images(str(root)) == [root / "A" / "1.png", root / "B" / "2.png"]
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "jpeg", "jpe", "bmp", "webp", "tif", "tiff", "gif", "JPG", "Tif"])
 def test_image_suffixes(root: Path, suffix: str) -> None:
-    make(root, f"A/1.{suffix}", "B/1.png")
+    make_files(root, f"A/1.{suffix}", "B/1.png")
     assert index_folder(root).counts() == {"all": {"A": 1, "B": 1}}
 
 
 def test_classes_are_matched_by_name_across_splits(root: Path) -> None:
-    make(root, "Train/A/1.png", "Train/B/1.png", "Train/C/1.png", "Val/B/2.png", "Val/C/2.png", "Test/C/3.png")
+    make_files(root, "Train/A/1.png", "Train/B/1.png", "Train/C/1.png", "Val/B/2.png", "Val/C/2.png", "Test/C/3.png")
     index = index_folder(root)
     assert index.classes == ("A", "B", "C")
     assert labelled(index.splits["val"]) == {"Val/B/2.png": 1, "Val/C/2.png": 2}
@@ -149,7 +125,7 @@ def test_classes_are_matched_by_name_across_splits(root: Path) -> None:
 
 
 def test_class_that_only_a_later_split_has_counts(root: Path) -> None:
-    make(root, "Train/B/1.png", "Test/A/1.png")
+    make_files(root, "Train/B/1.png", "Test/A/1.png")
     index = index_folder(root)
     assert index.classes == ("A", "B")
     assert labelled(index.splits["train"]) == {"Train/B/1.png": 1}
@@ -157,14 +133,14 @@ def test_class_that_only_a_later_split_has_counts(root: Path) -> None:
 
 def test_odd_names(root: Path) -> None:
     names = ("마스크 착용/사진 1.png", "no mask [x]/a=b, {c}.png", "o'hare & co/100%.jpg")
-    make(root / "얼굴 데이터", *names)
+    make_files(root / "얼굴 데이터", *names)
     index = index_folder(root / "얼굴 데이터")
     assert index.classes == ("no mask [x]", "o'hare & co", "마스크 착용")
     assert set(index.splits["all"].paths) == set(names)
 
 
 def test_name_that_is_not_unicode(root: Path) -> None:
-    make(root, "A/1.png", "B/1.png")
+    make_files(root, "A/1.png", "B/1.png")
     try:
         os.rename(os.fsencode(root / "A" / "1.png"), os.fsencode(root / "A") + b"/\xff.png")
     except OSError:
@@ -175,8 +151,8 @@ def test_name_that_is_not_unicode(root: Path) -> None:
 
 
 def test_classes_are_matched_in_both_spellings_of_unicode(root: Path) -> None:
-    # NFC as typed, NFD as macOS's archives have it
-    make(root, "Train/caf\u00e9/1.png", "Train/tea/1.png", "Val/cafe\u0301/2.png", "Val/tea/2.png")
+    # NFC as people type it, NFD as in archives made by macOS
+    make_files(root, "Train/caf\u00e9/1.png", "Train/tea/1.png", "Val/cafe\u0301/2.png", "Val/tea/2.png")
     index = index_folder(root)
     assert index.classes == ("caf\u00e9", "tea")
     assert labelled(index.splits["val"]) == {"Val/cafe\u0301/2.png": 0, "Val/tea/2.png": 1}
@@ -192,14 +168,14 @@ def test_classes_are_matched_in_both_spellings_of_unicode(root: Path) -> None:
     ],
 )
 def test_folder_without_classes(root: Path, names: tuple[str, ...], message: str) -> None:
-    make(root / "set", *names).mkdir(exist_ok=True)
+    make_files(root / "set", *names).mkdir(exist_ok=True)
     with pytest.raises(UserError, match=message):
         index_folder(root / "set")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file.png"])
 def test_root_that_is_no_folder(root: Path, name: str) -> None:
-    make(root, "file.png")
+    make_files(root, "file.png")
     with pytest.raises(UserError, match=rf"^data\.root={root / name}: no such folder$"):
         index_folder(root / name)
 
@@ -214,101 +190,16 @@ def test_root_that_cannot_be_read(root: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_empty_split_folder_counts_as_missing(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    unsplit(root / "Train", A=10, B=10)
-    make(root, "Val/A/", "Test/")
+    make_classes(root / "Train", A=10, B=10)
+    make_files(root, "Val/A/", "Test/")
     index = index_folder(root)
     assert list(index.splits) == ["train"]
-    assert f"{root / 'Test'}: no images in class folders, left out" in caplog.text
-    assert cut(index).counts() == {"train": {"A": 9, "B": 9}, "val": {"A": 1, "B": 1}}
-
-
-def test_without_split_folders_each_class_is_cut_alike(root: Path) -> None:
-    index = index_folder(unsplit(root, A=100, B=20))
-    assert list(index.splits) == ["all"]
-    splits = cut(index, val=0.2, test=0.1)
-    assert splits.counts() == {
-        "train": {"A": 70, "B": 14},
-        "val": {"A": 20, "B": 4},
-        "test": {"A": 10, "B": 2},
-    }
-
-
-def test_cut_loses_and_repeats_nothing(root: Path) -> None:
-    whole = index_folder(unsplit(root, A=31, B=17, C=3))
-    index = cut(whole)
-    assert Counter(index.all_images().paths) == Counter(whole.splits["all"].paths)
-    assert labelled(index.all_images()) == labelled(whole.splits["all"])
-    assert all(count > 0 for counts in index.counts().values() for count in counts.values())
-    assert all(split.paths == tuple(sorted(split.paths)) for split in index.splits.values())
-
-
-def test_cut_is_a_function_of_the_seed(root: Path) -> None:
-    index = index_folder(unsplit(root, A=40, B=40))
-    assert cut(index, seed=1).splits == cut(index, seed=1).splits
-    for name in ("train", "val", "test"):
-        assert cut(index, seed=1).splits[name] != cut(index, seed=2).splits[name]
-
-
-def test_cut_draws_each_class_for_itself(root: Path) -> None:
-    test = cut(index_folder(unsplit(root, A=40, B=40)), test=0.25).splits["test"]
-    numbers = {label: [path[2:] for path in test.paths if path[0] == label] for label in "AB"}
-    assert numbers["A"] != numbers["B"]
-
-
-def test_cut_without_a_test_fraction_makes_no_test_split(root: Path) -> None:
-    index = cut(index_folder(unsplit(root, A=10, B=10)), val=0.2, test=0)
-    assert index.counts() == {"train": {"A": 8, "B": 8}, "val": {"A": 2, "B": 2}}
-
-
-def test_lone_train_folder_is_cut_for_validation_only(root: Path) -> None:
-    whole = index_folder(unsplit(root / "Train", A=20, B=10).parent)
-    index = cut(whole)
-    assert index.counts() == {"train": {"A": 18, "B": 9}, "val": {"A": 2, "B": 1}}
-    assert labelled(index.all_images()) == labelled(whole.splits["train"])
-
-
-def test_shipped_test_split_is_kept_when_validation_is_cut(root: Path) -> None:
-    whole = index_folder(make(unsplit(root / "Train", A=20, B=10).parent, "Test/A/1.png", "Test/B/1.png"))
-    index = cut(whole)
-    assert list(index.splits) == ["train", "val", "test"]
-    assert index.splits["test"] == whole.splits["test"]
-    assert index.counts()["val"] == {"A": 2, "B": 1}
-
-
-def test_shipped_splits_are_not_cut(dataset: Path) -> None:
-    index = index_folder(dataset)
-    assert cut(index) == index
-
-
-def test_data_set_without_a_test_folder_stays_without(root: Path) -> None:
-    index = index_folder(make(root, "Train/A/1.png", "Train/B/1.png", "Val/A/1.png", "Val/B/1.png"))
-    assert cut(index) == index
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (("A/1.png", "A/2.png"), "expected at least two class folders with images, found A alone"),
-        (("Val/A/1.png", "Val/B/1.png", "Test/A/1.png"), "no training images beside val, test; .* named Train"),
-        (("Train/A/1.png", "Val/A/1.png", "Val/B/1.png"), "no image of class B in the train split"),
-        (("Train/A/1.png", "Train/B/1.png", "Train/C/1.png", "Val/C/2.png"), "no image of class A, B in the val split"),
-        (("A/1.png", "A/2.png", "B/1.png", "B/2.png"), "no image of class A, B in the val split"),
-    ],
-)
-def test_what_cannot_be_trained_on_is_refused(root: Path, names: tuple[str, ...], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        cut(index_folder(make(root, *names)))
-
-
-def test_class_missing_from_test_is_a_warning(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    make(root, "Train/A/1.png", "Train/B/1.png", "Val/A/1.png", "Val/B/1.png", "Test/A/1.png")
-    assert cut(index_folder(root)).counts()["test"] == {"A": 1, "B": 0}
-    assert "no image of class B in the test split" in caplog.text
+    assert f"{root / 'Test'}: ignoring this split, which has no images in class folders" in caplog.text
 
 
 def test_fingerprint_of_a_copy_is_equal(root: Path) -> None:
     names = ("Train/A/1.png", "Train/B/22.png", "Test/A/3.png")
-    print_ = index_folder(make(root / "one", *names)).fingerprint()
+    print_ = index_folder(make_files(root / "one", *names)).fingerprint()
     shutil.copytree(root / "one", root / "two" / "wrapping")
     assert index_folder(root / "two").fingerprint() == print_
 
@@ -322,19 +213,19 @@ def test_fingerprint_of_a_copy_is_equal(root: Path) -> None:
         lambda folder: (folder / "Train/A/1.png").rename(folder / "Train/B/1.png"),
         lambda folder: (folder / "Test").rename(folder / "Val"),
         lambda folder: (folder / "Test/A/3.png").unlink(),
-        lambda folder: make(folder, "Test/B/4.png"),
+        lambda folder: make_files(folder, "Test/B/4.png"),
     ],
     ids=["size", "name", "class", "label", "split", "fewer", "more"],
 )
 def test_fingerprint_shows_a_change(root: Path, change: Callable[[Path], object]) -> None:
-    make(root, "Train/A/1.png", "Train/B/22.png", "Test/A/3.png")
+    make_files(root, "Train/A/1.png", "Train/B/22.png", "Test/A/3.png")
     before = index_folder(root).fingerprint()
     change(root)
     assert index_folder(root).fingerprint() != before
 
 
 def test_match_classes_counts_labels_in_the_models_classes(root: Path) -> None:
-    index = index_folder(make(root, "Val/A/1.png", "Val/B/2.png", "Test/B/3.png"))
+    index = index_folder(make_files(root, "Val/A/1.png", "Val/B/2.png", "Test/B/3.png"))
     matched = match_classes(index, ["B", "other", "A"])
     assert matched.classes == ("B", "other", "A")
     assert labelled(matched.splits["val"]) == {"Val/A/1.png": 2, "Val/B/2.png": 0}
@@ -344,7 +235,7 @@ def test_match_classes_counts_labels_in_the_models_classes(root: Path) -> None:
 
 
 def test_match_classes_refuses_an_unknown_class_with_the_nearest_name(root: Path) -> None:
-    index = index_folder(make(root, "with_mask/1.png", "WithoutMask/1.png"))
+    index = index_folder(make_files(root, "with_mask/1.png", "WithoutMask/1.png"))
     expected = "class 'with_mask' is not one of the model's: WithMask, WithoutMask; did you mean 'WithMask'?"
     with pytest.raises(UserError) as caught:
         match_classes(index, ("WithMask", "WithoutMask"))
@@ -353,7 +244,7 @@ def test_match_classes_refuses_an_unknown_class_with_the_nearest_name(root: Path
 
 @pytest.fixture
 def photos(root: Path) -> Path:
-    return make(root / "my photos", "b.jpg", "a.PNG", "in/c.webp", "notes.txt", ".d.png")
+    return make_files(root / "my photos", "b.jpg", "a.PNG", "in/c.webp", "notes.txt", ".d.png")
 
 
 @pytest.mark.parametrize(
@@ -387,7 +278,7 @@ def test_find_images_in_the_home_folder(photos: Path, monkeypatch: pytest.Monkey
 
 
 def test_folder_named_like_a_pattern(root: Path) -> None:
-    make(root / "party [2024]", "1.png")
+    make_files(root / "party [2024]", "1.png")
     assert find_images(str(root / "party [2024]")) == [root / "party [2024]" / "1.png"]
 
 
@@ -400,24 +291,24 @@ def test_folder_named_like_a_pattern(root: Path) -> None:
     ],
 )
 def test_find_images_finds_none(photos: Path, source: str, reason: str) -> None:
-    make(photos, "empty/")
+    make_files(photos, "empty/")
     with pytest.raises(UserError) as caught:
         find_images(str(photos / source))
     assert str(caught.value).startswith(f"source={photos / source}: {reason}; expected an image, a folder or a pattern")
 
 
 def test_broken_link_is_listed_and_left_to_the_reader(root: Path) -> None:
-    make(root, "A/1.png", "B/1.png")
+    make_files(root, "A/1.png", "B/1.png")
     (root / "A" / "gone.png").symlink_to(root / "nowhere")
     assert index_folder(root).counts() == {"all": {"A": 2, "B": 1}}
 
 
 @pytest.mark.parametrize("name", ["A\x1b[2J", "A\nB", "A\u202eB"])
 def test_a_class_whose_name_cannot_be_shown_is_refused(root: Path, name: str) -> None:
-    make(root, "Train/B/1.png")
+    make_files(root, "Train/B/1.png")
     (root / "Train" / name).mkdir()
     (root / "Train" / name / "1.png").touch()
-    with pytest.raises(UserError, match="a class folder's name holds what cannot be shown, rename it: 'A") as caught:
+    with pytest.raises(UserError, match=r"the class name 'A.*' cannot be printed; rename its folder") as caught:
         index_folder(root)
     assert str(caught.value).isprintable()
 
@@ -429,3 +320,23 @@ def test_an_index_without_some_files(dataset: Path) -> None:
     assert set(index.all_images().paths) - set(left.all_images().paths) == set(gone)
     assert left.splits["train"].labels == index.splits["train"].labels[1:]
     assert left.classes == index.classes
+
+
+def test_an_index_without_a_split(dataset: Path) -> None:
+    index = index_folder(dataset)
+    left = index.without_split("test")
+    assert left.splits == {name: index.splits[name] for name in ("train", "val")}
+    assert (left.root, left.classes) == (index.root, index.classes)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a\nb", "x" * 256])
+def test_a_class_cannot_have_the_name_of_no_folder(name: str) -> None:
+    assert not is_class_name(name)
+    assert is_class_name("마스크 1")
+
+
+def test_train_and_val_must_have_every_class(root: Path) -> None:
+    index = index_folder(make_files(root, "Train/A/1.png", "Train/B/1.png", "Val/A/1.png"))
+    with pytest.raises(UserError, match=f"^{root}: no image of class B in the val split$"):
+        require_classes(index)
+    require_classes(index_folder(make_files(root, "Val/B/1.png")))

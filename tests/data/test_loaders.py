@@ -1,7 +1,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ import torch
 from images import noisy_image, write_image
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
-from maskcls.data.loaders import AHEAD, LabelledImages, Loader, Normalize
-from maskcls.data.statistics import IMAGENET, STUDY, Normalization
+from maskcls.data.image_files import ImageFiles
+from maskcls.data.loaders import AHEAD, LabelledImages, Loader
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
 
@@ -21,7 +21,7 @@ resident = pytest.mark.parametrize("resident", [False, True])
 
 @pytest.fixture
 def split(tmp_path: Path) -> LabelledImages:
-    """Image i has noise, but pixel (0, 0) is i in red and 2 i in green; its label is i % 3."""
+    """Images of noise; pixel (0, 0) of image i has i in red and 2 i in green, and its label is i % 3."""
     images = np.random.default_rng(0).integers(0, 256, (COUNT, 5, 6, 3), dtype=np.uint8)
     images[:, 0, 0, 0] = np.arange(COUNT)
     images[:, 0, 0, 1] = 2 * np.arange(COUNT)
@@ -29,11 +29,11 @@ def split(tmp_path: Path) -> LabelledImages:
     return LabelledImages(np.load(tmp_path / "images.npy", mmap_mode="r"), [i % 3 for i in range(COUNT)])
 
 
-def shuffled(split: LabelledImages, seed: int = 0, resident: bool = False) -> Loader:
-    return Loader(split, 4, CPU, torch.Generator().manual_seed(seed), resident)
+def shuffled(split: LabelledImages, seed: int = 0, *, resident: bool = False) -> Loader:
+    return Loader(split, 4, CPU, shuffle=torch.Generator().manual_seed(seed), resident=resident)
 
 
-def in_order(split: LabelledImages, resident: bool = False) -> Loader:
+def in_order(split: LabelledImages, *, resident: bool = False) -> Loader:
     return Loader(split, 4, CPU, resident=resident)
 
 
@@ -42,12 +42,12 @@ def order(loader: Loader) -> list[int]:
 
 
 def gathering() -> list[str]:
-    """The names of the threads that gather batches now."""
+    """Return the names of the threads that are gathering batches."""
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("loader")]
 
 
 @resident
-def test_every_image_comes_once_an_epoch(split: LabelledImages, resident: bool) -> None:
+def test_every_image_comes_once_an_epoch(split: LabelledImages, *, resident: bool) -> None:
     loader = shuffled(split, resident=resident)
     for _ in range(2):
         assert sorted(order(loader)) == list(range(COUNT))
@@ -69,38 +69,39 @@ def test_order_is_a_function_of_the_generators_seed(split: LabelledImages) -> No
 
 
 @resident
-def test_order_is_that_of_torchs_own_loader(split: LabelledImages, resident: bool) -> None:
+def test_order_is_that_of_torchs_own_loader(split: LabelledImages, *, resident: bool) -> None:
     generator = torch.Generator()
     numbers = TensorDataset(torch.arange(COUNT))
     torchs = DataLoader(numbers, batch_size=4, sampler=RandomSampler(numbers, generator=generator))
-    ours = shuffled(split, resident=resident)
+    own_generator = torch.Generator()
+    ours = Loader(split, 4, CPU, shuffle=own_generator, resident=resident)
     for seed in (3, 4):
         generator.manual_seed(seed)
-        ours.shuffle.manual_seed(seed)
+        own_generator.manual_seed(seed)
         assert order(ours) == [number for (batch,) in torchs for number in batch.tolist()]
 
 
 def test_order_continues_from_the_generators_state(split: LabelledImages) -> None:
     generator = torch.Generator().manual_seed(0)
-    loader = Loader(split, 4, CPU, generator)
+    loader = Loader(split, 4, CPU, shuffle=generator)
     order(loader)
     state = generator.get_state()
     second = order(loader)
     resumed = torch.Generator()
     resumed.set_state(state)
-    assert order(Loader(split, 4, CPU, resumed)) == second
+    assert order(Loader(split, 4, CPU, shuffle=resumed)) == second
 
 
 @resident
-def test_evaluation_keeps_the_order(split: LabelledImages, resident: bool) -> None:
-    loader = in_order(split, resident)
+def test_evaluation_keeps_the_order(split: LabelledImages, *, resident: bool) -> None:
+    loader = in_order(split, resident=resident)
     for _ in range(2):
         assert order(loader) == list(range(COUNT))
 
 
 @resident
-def test_last_batch_is_smaller(split: LabelledImages, resident: bool) -> None:
-    for loader in (shuffled(split, resident=resident), in_order(split, resident)):
+def test_last_batch_is_smaller(split: LabelledImages, *, resident: bool) -> None:
+    for loader in (shuffled(split, resident=resident), in_order(split, resident=resident)):
         assert [len(labels) for _, labels in loader] == [4, 4, 4, 4, 4, 3]
         assert len(loader) == 6
 
@@ -113,7 +114,7 @@ def test_batches_about_as_large_as_the_data_set(split: LabelledImages, batch_siz
 
 
 @resident
-def test_images_and_labels_stay_together(split: LabelledImages, resident: bool) -> None:
+def test_images_and_labels_stay_together(split: LabelledImages, *, resident: bool) -> None:
     seen = 0
     for images, labels in shuffled(split, resident=resident):
         numbers = images[:, 0, 0, 0]
@@ -126,9 +127,9 @@ def test_images_and_labels_stay_together(split: LabelledImages, resident: bool) 
 
 
 @resident
-def test_batches_are_channels_last_bytes(split: LabelledImages, resident: bool) -> None:
+def test_batches_are_channels_last_bytes(split: LabelledImages, *, resident: bool) -> None:
     seen = 0
-    for images, labels in in_order(split, resident):
+    for images, labels in in_order(split, resident=resident):
         assert images.shape == (len(labels), 3, 5, 6)
         assert images.dtype == torch.uint8
         assert images.is_contiguous(memory_format=torch.channels_last)
@@ -140,9 +141,9 @@ def test_batches_are_channels_last_bytes(split: LabelledImages, resident: bool) 
 
 
 @resident
-def test_what_is_done_to_a_batch_does_not_change_the_next_epoch(split: LabelledImages, resident: bool) -> None:
+def test_what_is_done_to_a_batch_does_not_change_the_next_epoch(split: LabelledImages, *, resident: bool) -> None:
     before = np.array(split.images)
-    loader = in_order(split, resident)
+    loader = in_order(split, resident=resident)
     for images, labels in loader:
         images.zero_()
         labels.zero_()
@@ -168,15 +169,15 @@ def test_resident_images_are_read_once(split: LabelledImages) -> None:
 
 
 @resident
-def test_global_random_numbers_are_left_alone(split: LabelledImages, resident: bool) -> None:
+def test_global_random_numbers_are_left_alone(split: LabelledImages, *, resident: bool) -> None:
     before = torch.get_rng_state()
     order(shuffled(split, resident=resident))
-    order(in_order(split, resident))
+    order(in_order(split, resident=resident))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 class Recorded:
-    """Reads as an array does, and writes down which images were asked for."""
+    """Is indexed like an array, and keeps the positions that were asked for."""
 
     def __init__(self, images: np.ndarray) -> None:
         self.images = images
@@ -186,7 +187,7 @@ class Recorded:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, positions: Any) -> np.ndarray:
+    def __getitem__(self, positions: np.ndarray) -> np.ndarray:
         with self.read:
             self.reads.append(positions.tolist())
             self.read.notify()
@@ -203,9 +204,8 @@ def recorded(split: LabelledImages) -> Recorded:
 
 
 def test_batches_are_gathered_ahead_but_not_all_of_them(split: LabelledImages, recorded: Recorded) -> None:
-    loader = in_order(LabelledImages(recorded, split.labels))
-    batches = iter(loader)
-    assert recorded.reads == []  # nothing before the first is asked for
+    batches = iter(in_order(LabelledImages(cast(StreamedImages, recorded), split.labels)))
+    assert recorded.reads == []  # nothing is read before the first batch is asked for
     next(batches)
     recorded.wait_for(1 + AHEAD)
     batches.close()
@@ -217,11 +217,12 @@ def test_a_batch_is_read_from_one_thread_beside_the_main_one(split: LabelledImag
     read = recorded.images
 
     class Images(Recorded):
-        def __getitem__(self, positions: Any) -> np.ndarray:
+        def __getitem__(self, positions: np.ndarray) -> np.ndarray:
             names.append(threading.current_thread().name)
             return read[positions]
 
-    assert order(in_order(LabelledImages(Images(read), split.labels))) == list(range(COUNT))
+    images = cast(StreamedImages, Images(read))
+    assert order(in_order(LabelledImages(images, split.labels))) == list(range(COUNT))
     assert names == ["loader_0"] * 6
 
 
@@ -257,14 +258,14 @@ def streamed(tmp_path: Path) -> Iterator[LabelledImages]:
     rng = np.random.default_rng(0)
     paths = [f"{number}.png" for number in range(10)]
     for number, path in enumerate(paths):
-        write_image(tmp_path / "set" / path, noisy_image(rng, number % 2 == 0, 20 + number, 30))
-    images = StreamedImages(tmp_path / "set", paths, 16, threads=2)
+        write_image(tmp_path / "set" / path, noisy_image(rng, masked=number % 2 == 0, height=20 + number, width=30))
+    images = StreamedImages(ImageFiles(tmp_path / "set", paths, 16), threads=2)
     yield LabelledImages(images, [number % 2 for number in range(10)])
     images.pool.shutdown()
 
 
 @resident
-def test_streamed_images_give_the_batches_of_an_array(streamed: LabelledImages, resident: bool) -> None:
+def test_streamed_images_give_the_batches_of_an_array(streamed: LabelledImages, *, resident: bool) -> None:
     array = LabelledImages(streamed.images[:], streamed.labels)
     for (images, labels), (expected_images, expected_labels) in zip(
         shuffled(streamed, resident=resident), shuffled(array), strict=True
@@ -285,11 +286,12 @@ def test_an_image_that_cannot_be_read_ends_the_epoch_with_its_name(streamed: Lab
 
 @pytest.mark.gpu
 @resident
-def test_batches_are_moved_to_the_gpu(split: LabelledImages, resident: bool) -> None:
+def test_batches_are_moved_to_the_gpu(split: LabelledImages, *, resident: bool) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     on_cpu, on_gpu = (
-        Loader(split, 4, torch.device(name), torch.Generator().manual_seed(0), resident) for name in ("cpu", "cuda")
+        Loader(split, 4, torch.device(name), shuffle=torch.Generator().manual_seed(0), resident=resident)
+        for name in ("cpu", "cuda")
     )
     for _ in range(2):
         for (expected_images, expected_labels), (images, labels) in zip(on_cpu, on_gpu, strict=True):
@@ -300,36 +302,12 @@ def test_batches_are_moved_to_the_gpu(split: LabelledImages, resident: bool) -> 
             assert torch.equal(labels.cpu(), expected_labels)
 
 
-@pytest.mark.parametrize("normalization", [STUDY, IMAGENET])
-@pytest.mark.parametrize("floating", [False, True])
-def test_normalize(normalization: Normalization, floating: bool) -> None:
-    values = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), dtype=np.uint8)
-    expected = ((values / 255 - normalization.mean) / normalization.std).transpose(0, 3, 1, 2)
-    images = torch.from_numpy(values).permute(0, 3, 1, 2)
-    normalized = Normalize(normalization)(images.float() / 255 if floating else images)
-    assert normalized.dtype == torch.float32
-    np.testing.assert_allclose(normalized.numpy(), expected, atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_normalize_keeps_the_memory_format(memory_format: torch.memory_format, dtype: torch.dtype) -> None:
-    images = torch.zeros((4, 3, 5, 6), dtype=dtype).contiguous(memory_format=memory_format)
-    assert Normalize(STUDY)(images).is_contiguous(memory_format=memory_format)
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_normalize_leaves_its_input_as_it_is(dtype: torch.dtype) -> None:
-    images = torch.ones((1, 3, 2, 2), dtype=dtype)
-    Normalize(STUDY)(images)
-    assert (images == 1).all()
-
-
 @resident
-def test_weighted_draws_follow_their_weights(split: LabelledImages, resident: bool) -> None:
+def test_weighted_draws_follow_their_weights(split: LabelledImages, *, resident: bool) -> None:
     weights = [0.0] * COUNT
     weights[4], weights[9] = 3.0, 1.0
-    loader = Loader(split, 4, CPU, torch.Generator().manual_seed(0), resident, weights)
+    shuffle = torch.Generator().manual_seed(0)
+    loader = Loader(split, 4, CPU, shuffle=shuffle, resident=resident, sampling_weights=weights)
     drawn = [number for _ in range(40) for number in order(loader)]
     assert len(drawn) == 40 * COUNT
     assert set(drawn) == {4, 9}
@@ -337,17 +315,16 @@ def test_weighted_draws_follow_their_weights(split: LabelledImages, resident: bo
 
 
 def test_weighted_draws_are_a_function_of_the_seed(split: LabelledImages) -> None:
-    orders = [
-        order(Loader(split, 4, CPU, torch.Generator().manual_seed(seed), weights=[1.0] * COUNT)) for seed in (0, 0, 1)
-    ]
+    generators = [torch.Generator().manual_seed(seed) for seed in (0, 0, 1)]
+    orders = [order(Loader(split, 4, CPU, shuffle=each, sampling_weights=[1.0] * COUNT)) for each in generators]
     assert orders[0] == orders[1] != orders[2]
 
 
-def test_batches_go_on_from_any_of_them(dataset: Path) -> None:
+def test_an_epoch_can_start_at_any_batch() -> None:
     split = LabelledImages(np.arange(10 * 3, dtype=np.uint8).reshape(10, 1, 1, 3), [0] * 10)
 
     def first_values(start: int) -> list[list[int]]:
-        loader = Loader(split, 4, torch.device("cpu"), torch.Generator().manual_seed(3))
+        loader = Loader(split, 4, CPU, shuffle=torch.Generator().manual_seed(3))
         return [images[:, 0, 0, 0].tolist() for images, _ in loader.batches(start)]
 
     whole = first_values(0)

@@ -1,7 +1,8 @@
-"""Files that cannot be read: all are named, or all are left out and counted."""
+"""Files that cannot be read: all of them are named, or all of them are left out and counted."""
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ SETTINGS = (
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
-    """A data set with four files that cannot be read, of several splits."""
+    """A data set with four files that cannot be read, in several splits."""
     root = write_dataset(tmp_path / "damaged", {"Train": 8, "Validation": 4, "Test": 4})
     for number, name in enumerate(BAD):
         content = (root / name).read_bytes()
@@ -35,9 +36,7 @@ def damaged(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def without(damaged: Path, tmp_path: Path) -> Path:
-    """The same data set, but for those files."""
-    import shutil
-
+    """The same data set without those files."""
     root = shutil.copytree(damaged, tmp_path / "without")
     for name in BAD:
         (root / name).unlink()
@@ -69,13 +68,15 @@ def test_skipped_files_are_in_no_figure(damaged: Path, without: Path, cache_gb: 
         "test": {"WithMask": 4, "WithoutMask": 3},
     }
     assert json.loads(Path("run/evaluation/test/metrics.json").read_text())["images"] == 7
-    # it is the training on the files that are left
+    # the result is that of a training on the other files
     assert cli.main("train", [*SETTINGS[:-1], "hydra.run.dir=other", f"data.root={without}"]) == 0
-    weights = [load_checkpoint(Path(run, "checkpoints/last.pt"))["model"] for run in ("run", "other")]
+    weights = [load_checkpoint(Path(run, "checkpoints/last.safetensors")).weights for run in ("run", "other")]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_an_evaluation_names_them_or_counts_without_them(damaged: Path, without: Path, capsys) -> None:
+def test_an_evaluation_names_them_or_counts_without_them(
+    damaged: Path, without: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main("train", [*SETTINGS, f"data.root={without}"]) == 0
     arguments = ["ckpt=run", f"data.root={damaged}", "split=all", "plots=false"]
     capsys.readouterr()
@@ -88,7 +89,9 @@ def test_an_evaluation_names_them_or_counts_without_them(damaged: Path, without:
     assert not {row["path"] for row in rows} & set(BAD)
 
 
-def test_a_class_that_would_be_left_without_images_is_an_error(tmp_path: Path, capsys) -> None:
+def test_a_class_that_would_be_left_without_images_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = write_dataset(tmp_path / "set", {"Train": 2, "Validation": 2})
     for path in (root / "Train" / "WithMask").iterdir():
         path.write_bytes(b"")
@@ -98,7 +101,7 @@ def test_a_class_that_would_be_left_without_images_is_an_error(tmp_path: Path, c
 
 @pytest.mark.parametrize("cache_gb", ["null", "0"])
 @pytest.mark.parametrize("kind", ["leads nowhere", "pipe", "huge"])
-def test_what_is_no_file_of_an_image_is_left_out_like_a_bad_one(
+def test_links_pipes_and_huge_files_are_left_out_like_bad_images(
     kind: str, cache_gb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = write_dataset(tmp_path / "set", {"Train": 4, "Validation": 2, "Test": 2})
@@ -110,7 +113,9 @@ def test_what_is_no_file_of_an_image_is_left_out_like_a_bad_one(
     else:
         with odd.open("wb") as file:
             file.truncate(4 * 10**12)
-    reason = {"leads nowhere": "No such file or directory", "pipe": "not a file", "huge": "bytes, more than"}[kind]
+    reason = {"leads nowhere": "No such file or directory", "pipe": "not a regular file", "huge": "bytes, more than"}[
+        kind
+    ]
     arguments = [*SETTINGS, f"data.root={root}", f"data.cache_gb={cache_gb}"]
     assert cli.main("train", arguments) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("maskcls-train: ")]
@@ -128,7 +133,7 @@ def test_a_test_split_of_which_nothing_is_left_is_not_tested(
         path.write_bytes(b"")
     assert cli.main("train", [*SETTINGS, f"data.root={root}", "data.on_bad_image=skip"]) == 0
     shown = capsys.readouterr()
-    assert "no file of the test split can be read, left out" in shown.err
+    assert "no file of the test split can be read; the split is left out" in shown.err
     assert "has no test split" in shown.out
     assert not Path("run/evaluation").exists()
 

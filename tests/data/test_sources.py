@@ -1,4 +1,5 @@
 import errno
+import logging
 import threading
 from pathlib import Path
 from typing import Any, NoReturn
@@ -40,7 +41,7 @@ def common(root: Path) -> dict[str, Any]:
 
 
 def open_index(config: AnyDataConfig) -> Index:
-    """The files of a data set, without what is known of their photographs."""
+    """List the files of a data set, without their groups."""
     return open_dataset(config)[0]
 
 
@@ -48,7 +49,7 @@ def folder(root: Path, **changes: Any) -> FolderConfig:
     return FolderConfig(**(common(root) | changes), name="folder")
 
 
-def facemask12k(root: Path, download: bool = False) -> FaceMask12KConfig:
+def facemask12k(root: Path, *, download: bool = False) -> FaceMask12KConfig:
     return FaceMask12KConfig(**common(root), name="facemask12k", download=download)
 
 
@@ -60,7 +61,7 @@ def drawn(root: Path, seed: int = 3, train_images: int = 6) -> SyntheticConfig:
 
 @pytest.fixture
 def drawings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Where the program has begun to draw since."""
+    """The folders that data sets have been drawn into."""
     begun: list[Path] = []
     draw = synthetic.write_dataset
 
@@ -108,7 +109,7 @@ def test_folder_that_is_there_satisfies(tmp_path: Path, make: Any) -> None:
     require_dataset(make(tmp_path))
 
 
-def test_what_will_be_fetched_or_drawn_need_not_be_there(tmp_path: Path) -> None:
+def test_a_data_set_that_will_be_downloaded_or_drawn_need_not_exist(tmp_path: Path) -> None:
     require_dataset(facemask12k(tmp_path / "none", download=True))
     require_dataset(drawn(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
@@ -127,7 +128,23 @@ def test_open_dataset_cuts_missing_splits_as_configured(tmp_path: Path) -> None:
     assert first != other
 
 
-def test_download_is_called_for_only_where_asked_for(
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"": 8}, "has no split folders: the splits are random (data.split_seed=0)"),
+        ({"Train": 8}, "has no val folder: val is a random part of train (data.split_seed=0)"),
+    ],
+)
+def test_a_random_split_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, counts: dict[str, int], message: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    root = write_dataset(tmp_path / "set", counts)
+    open_index(folder(root))
+    assert f"{root} {message}" in caplog.messages
+
+
+def test_the_data_set_is_downloaded_only_if_asked_for(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched: list[Path] = []
@@ -242,18 +259,18 @@ def groups_table(path: Path, groups: dict[str, str]) -> Path:
     return path
 
 
-def test_a_grouped_split_needs_to_know_the_photographs(dataset: Path) -> None:
+def test_a_grouped_split_needs_to_know_the_groups(dataset: Path) -> None:
     with pytest.raises(UserError, match=r"data.split=grouped needs data.groups=FILE.*maskcls-audit data.root="):
         open_dataset(folder(dataset, split="grouped"))
 
 
-def test_a_grouped_split_has_no_photograph_on_two_sides(dataset: Path, tmp_path: Path) -> None:
+def test_a_grouped_split_has_no_group_in_two_splits(dataset: Path, tmp_path: Path) -> None:
     paths = index_folder(dataset).all_images().paths
     groups = {path: f"{path.split('/')[1]}-{i % 12}" for i, path in enumerate(paths)}
     table = groups_table(tmp_path / "groups.csv", groups)
-    index, photographs = open_dataset(folder(dataset, split="grouped", groups=table))
-    assert photographs is not None
-    assert {path: photograph.group for path, photograph in photographs.items()} == groups
+    index, found = open_dataset(folder(dataset, split="grouped", groups=table))
+    assert found is not None
+    assert {path: membership.group for path, membership in found.items()} == groups
     sides = [{groups[path] for path in index.splits[name].paths} for name in ("train", "val", "test")]
     assert not sides[0] & sides[1]
     assert not sides[1] & sides[2]
@@ -263,9 +280,9 @@ def test_a_grouped_split_has_no_photograph_on_two_sides(dataset: Path, tmp_path:
 
 
 def test_drawn_faces_are_groups_of_their_own(tmp_path: Path) -> None:
-    index, photographs = open_dataset(drawn(tmp_path))
-    assert photographs is not None
-    assert len({photograph.group for photograph in photographs.values()}) == sum(map(len, index.splits.values()))
+    index, groups = open_dataset(drawn(tmp_path))
+    assert groups is not None
+    assert len({membership.group for membership in groups.values()}) == sum(map(len, index.splits.values()))
 
 
 def test_other_images_than_the_public_ones_have_no_known_groups(dataset: Path) -> None:

@@ -1,4 +1,4 @@
-"""Images that are decoded at each read: the same as the cache's, and never another in the place of a bad one."""
+"""Images that are decoded at each read: equal to those of the cache; a bad file is never replaced by another."""
 
 import threading
 from collections.abc import Iterator
@@ -8,33 +8,35 @@ import numpy as np
 import pytest
 from images import noisy_image, write_image
 
-from maskcls.data import streaming
+from maskcls.data import image_files
 from maskcls.data.cache import cached_images
-from maskcls.data.decode import read_image
+from maskcls.data.decode import decode_image
+from maskcls.data.image_files import ImageFiles
 from maskcls.data.statistics import measure
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
 
 COUNT = 12
 PATHS = [f"A/{number}.png" for number in range(COUNT)]
+Positions = int | slice | np.ndarray
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     for number, path in enumerate(PATHS):
-        write_image(tmp_path / "set" / path, noisy_image(rng, number % 2 == 0, 20 + number, 30))
+        write_image(tmp_path / "set" / path, noisy_image(rng, masked=number % 2 == 0, height=20 + number, width=30))
     return tmp_path / "set"
 
 
 @pytest.fixture
 def cached(root: Path, tmp_path: Path) -> np.ndarray:
-    return cached_images(root, PATHS, 16, tmp_path / "cache")
+    return cached_images(ImageFiles(root, PATHS, 16), tmp_path / "cache", threads=2)
 
 
 @pytest.fixture
 def streamed(root: Path) -> Iterator[StreamedImages]:
-    images = StreamedImages(root, PATHS, 16, threads=2)
+    images = StreamedImages(ImageFiles(root, PATHS, 16), threads=2)
     yield images
     images.pool.shutdown()
 
@@ -58,14 +60,14 @@ def streamed(root: Path) -> Iterator[StreamedImages]:
     ],
     ids=str,
 )
-def test_reads_as_the_cache_does(streamed: StreamedImages, cached: np.ndarray, positions: object) -> None:
+def test_reads_as_the_cache_does(streamed: StreamedImages, cached: np.ndarray, positions: Positions) -> None:
     images = streamed[positions]
     assert images.dtype == np.uint8
     np.testing.assert_array_equal(images, cached[positions])
 
 
 @pytest.mark.parametrize("position", [COUNT, -COUNT - 1, np.array([0, COUNT])], ids=str)
-def test_a_position_beyond_the_last_is_refused(streamed: StreamedImages, position: object) -> None:
+def test_a_position_beyond_the_last_is_refused(streamed: StreamedImages, position: Positions) -> None:
     with pytest.raises(IndexError, match="out of bounds"):
         streamed[position]
 
@@ -84,11 +86,11 @@ def test_each_read_decodes_anew_and_only_what_is_asked_for(
 ) -> None:
     files: list[Path] = []
 
-    def read(path: Path, size: int, *preparation: object) -> np.ndarray:
+    def decode(path: Path) -> np.ndarray:
         files.append(path)
-        return read_image(path, size)
+        return decode_image(path)
 
-    monkeypatch.setattr(streaming, "read_image", read)
+    monkeypatch.setattr(image_files, "decode_image", decode)
     for _ in range(2):
         streamed[np.array([4, 1])]
     assert sorted(files) == sorted([root / PATHS[1], root / PATHS[4]] * 2)
@@ -97,13 +99,13 @@ def test_each_read_decodes_anew_and_only_what_is_asked_for(
 def test_images_are_decoded_in_several_threads_at_once(
     streamed: StreamedImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    barrier = threading.Barrier(2)  # which one thread alone does not pass
+    barrier = threading.Barrier(2)  # one thread alone cannot pass it
 
-    def read(path: Path, size: int, *preparation: object) -> np.ndarray:
+    def decode(path: Path) -> np.ndarray:
         barrier.wait(60)
-        return read_image(path, size)
+        return decode_image(path)
 
-    monkeypatch.setattr(streaming, "read_image", read)
+    monkeypatch.setattr(image_files, "decode_image", decode)
     assert streamed[:].shape == (COUNT, 16, 16, 3)
 
 
@@ -134,10 +136,10 @@ def test_is_read_once_the_bad_file_is_repaired(streamed: StreamedImages, root: P
 
 
 def test_another_failure_is_no_fault_of_the_file(streamed: StreamedImages, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: Path, size: int, *preparation: object) -> np.ndarray:
+    def fail(path: Path) -> np.ndarray:
         raise MemoryError
 
-    monkeypatch.setattr(streaming, "read_image", fail)
+    monkeypatch.setattr(image_files, "decode_image", fail)
     with pytest.raises(MemoryError):
         streamed[3]
 

@@ -1,4 +1,4 @@
-"""The synthetic faces: a pure function of their seed, and no way to tell the class but the mask."""
+"""The synthetic faces: a pure function of their seed, and nothing but the mask tells the class."""
 
 import errno
 from pathlib import Path
@@ -13,18 +13,25 @@ from maskcls.data.synthetic import CLASSES, SIDES, draw_face, write_dataset
 PAIRS = 60
 
 
-def draw(seed: int, masked: bool, size: int = 72) -> np.ndarray:
-    return draw_face(np.random.default_rng(seed), masked, size)
+def draw(seed: int, *, masked: bool, size: int = 72) -> np.ndarray:
+    return draw_face(np.random.default_rng(seed), masked=masked, size=size)
+
+
+def read(path: Path) -> np.ndarray:
+    """Return the image in a file, BGR uint8 [height, width, 3]."""
+    image = cv2.imread(str(path))
+    assert image is not None
+    return image
 
 
 def border(image: np.ndarray) -> np.ndarray:
-    """Returns the outermost pixels of an image [size, size, 3] as [n, 3]."""
+    """Return the outermost pixels of an image [size, size, 3] as [n, 3]."""
     return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
 
 
 def side_lengths(folder: Path) -> list[int]:
-    """Returns the side lengths of a folder's images, in the order of their names."""
-    return [len(cv2.imread(str(path))) for path in sorted(folder.iterdir())]
+    """Return the side lengths of a folder's images, in the order of their names."""
+    return [len(read(path)) for path in sorted(folder.iterdir())]
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +47,9 @@ def bare() -> np.ndarray:
 
 @pytest.fixture
 def red(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets pictures be plain red, for tests of what is around them."""
+    """Draws red squares instead of faces, for tests of everything else."""
 
-    def red_square(rng: np.random.Generator, masked: bool, size: int) -> np.ndarray:
+    def red_square(rng: np.random.Generator, *, masked: bool, size: int) -> np.ndarray:
         return np.full((size, size, 3), (255, 0, 0), np.uint8)
 
     monkeypatch.setattr(synthetic, "draw_face", red_square)
@@ -50,7 +57,7 @@ def red(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("size", [24, SIDES[0], 101, SIDES[1]])
 @pytest.mark.parametrize("masked", [True, False])
-def test_a_face_is_an_rgb_image_of_the_size_asked_for(masked: bool, size: int) -> None:
+def test_a_face_is_an_rgb_image_of_the_size_asked_for(*, masked: bool, size: int) -> None:
     image = draw(seed=0, masked=masked, size=size)
 
     assert image.shape == (size, size, 3)
@@ -59,7 +66,7 @@ def test_a_face_is_an_rgb_image_of_the_size_asked_for(masked: bool, size: int) -
 
 def test_a_face_depends_on_the_state_of_its_generator_only() -> None:
     rng = np.random.default_rng(5)
-    first, second = draw_face(rng, True, 72), draw_face(rng, True, 72)
+    first, second = (draw_face(rng, masked=True, size=72) for _ in range(2))
 
     assert np.array_equal(first, draw(5, masked=True))
     assert not np.array_equal(first, second)
@@ -113,7 +120,7 @@ def test_both_classes_have_the_same_side_lengths(tmp_path: Path) -> None:
 def test_files_keep_the_order_of_the_channels(tmp_path: Path) -> None:
     write_dataset(tmp_path, 0, {"Test": 1})
 
-    blue, green, red = cv2.imread(str(tmp_path / "Test" / CLASSES[0] / "0.png"))[0, 0]
+    blue, green, red = read(tmp_path / "Test" / CLASSES[0] / "0.png")[0, 0]
 
     assert (red, green, blue) == (255, 0, 0)
 

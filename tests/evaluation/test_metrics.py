@@ -1,36 +1,22 @@
-"""Figures of merit against values worked out by hand."""
+"""Metrics against values worked out by hand."""
 
-import csv
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from predictions import predictions_of
 
-from maskcls.evaluation.calibration import Calibration
 from maskcls.evaluation.metrics import (
     CALIBRATION_BINS,
     accuracy_interval_by_group,
+    accuracy_metrics,
     bootstrapped_interval,
     classification_metrics,
     percent_with_interval,
     proportion_interval,
+    reliability,
     slices,
 )
-from maskcls.evaluation.predictions import Predictions
-from maskcls.evaluation.results import write_evaluation
-
-CLASSES = ("WithMask", "WithoutMask")
-
-
-def predictions_of(labels: list[int], positive: list[float]) -> Predictions:
-    """Predictions whose probability of the first class is ``positive``."""
-    p = torch.tensor(positive, dtype=torch.float64)
-    return Predictions.from_logits(
-        [f"{i}.png" for i in range(len(labels))], CLASSES, labels, torch.stack((p, 1 - p), 1).log()
-    )
-
 
 # 3 masked (2 found), 5 bare (4 found)
 EXAMPLE = predictions_of([0, 0, 0, 1, 1, 1, 1, 1], [0.9, 0.8, 0.3, 0.6, 0.1, 0.2, 0.35, 0.4])
@@ -47,8 +33,8 @@ def test_accuracy_loss_and_confusion() -> None:
 def test_precision_recall_and_f1_of_each_class() -> None:
     classes = classification_metrics(EXAMPLE, None)["classes"]
     masked, bare = classes["WithMask"], classes["WithoutMask"]
-    assert masked.pop("recall_interval_95") == proportion_interval(2, 3)
-    assert bare.pop("recall_interval_95") == proportion_interval(4, 5)
+    assert masked.pop("recall_interval_95") == proportion_interval(2, total=3)
+    assert bare.pop("recall_interval_95") == proportion_interval(4, total=5)
     assert masked == pytest.approx({"images": 3, "precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3})
     assert bare == pytest.approx({"images": 5, "precision": 0.8, "recall": 0.8, "f1": 0.8})
 
@@ -88,37 +74,13 @@ def test_wilsons_interval(correct: int, count: int, low: float, high: float) -> 
     z, p = 1.959964, correct / count
     centre, half = p + z * z / (2 * count), z * math.sqrt(p * (1 - p) / count + z * z / (4 * count * count))
     by_formula = [(centre + sign * half) / (1 + z * z / count) for sign in (-1, 1)]
-    assert proportion_interval(correct, count) == pytest.approx(by_formula, abs=1e-6)
-    assert proportion_interval(correct, count) == pytest.approx((low, high), abs=1e-4)
+    assert proportion_interval(correct, total=count) == pytest.approx(by_formula, abs=1e-6)
+    assert proportion_interval(correct, total=count) == pytest.approx((low, high), abs=1e-4)
 
 
 def test_an_accuracy_is_shown_with_its_interval() -> None:
     shown = percent_with_interval(classification_metrics(EXAMPLE, None))
     assert shown == "75.00 % (6 of 8, 95 % interval 40.93 to 92.85)"
-
-
-def test_losses_do_not_underflow() -> None:
-    predictions = Predictions.from_logits(["a", "b"], CLASSES, [0, 1], torch.tensor([[0.0, 400.0], [0.0, 400.0]]))
-    assert predictions.losses.tolist() == [400.0, 0.0]
-    assert not np.signbit(predictions.losses[1])
-
-
-def test_predictions_csv_holds_every_image(tmp_path: Path) -> None:
-    EXAMPLE.write(tmp_path / "predictions.csv")
-    with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["path", "label", "prediction", "probability_WithMask", "probability_WithoutMask", "loss"]
-    assert len(rows) == 8
-    assert (rows[2]["path"], rows[2]["label"], rows[2]["prediction"]) == ("2.png", "WithMask", "WithoutMask")
-    assert float(rows[2]["probability_WithMask"]) == pytest.approx(0.3)
-    assert float(rows[2]["loss"]) == pytest.approx(-math.log(0.3))
-
-
-def test_an_evaluation_writes_its_files(tmp_path: Path) -> None:
-    metrics = write_evaluation(tmp_path / "evaluation" / "test", EXAMPLE, "WithMask", {"split": "test"}, plot=True)
-    assert metrics["split"] == "test"
-    names = sorted(path.name for path in (tmp_path / "evaluation" / "test").iterdir())
-    assert names == ["confusion_matrix.png", "metrics.json", "predictions.csv", "reliability.png"]
 
 
 CASES = {
@@ -171,23 +133,23 @@ def test_figures_are_those_of_their_definitions(case: str) -> None:
 def test_the_interval_is_that_of_statsmodels(correct: int, count: int) -> None:
     from statsmodels.stats.proportion import proportion_confint
 
-    assert proportion_interval(correct, count) == pytest.approx(
+    assert proportion_interval(correct, total=count) == pytest.approx(
         proportion_confint(correct, count, alpha=0.05, method="wilson"), abs=1e-9
     )
 
 
-def test_the_bootstrap_over_photographs_is_wider_where_copies_agree() -> None:
+def test_the_bootstrap_over_groups_is_wider_where_copies_agree() -> None:
     correct = np.random.default_rng(0).uniform(size=60) < 0.8
-    alone = bootstrapped_interval(correct, np.arange(60))
-    copied = bootstrapped_interval(np.repeat(correct, 10), np.repeat(np.arange(60), 10))
+    alone = bootstrapped_interval(correct, groups=np.arange(60))
+    copied = bootstrapped_interval(np.repeat(correct, 10), groups=np.repeat(np.arange(60), 10))
     assert copied == pytest.approx(alone, abs=1e-12)  # ten copies of each say nothing more
-    independent = bootstrapped_interval(np.repeat(correct, 10), np.arange(600))
+    independent = bootstrapped_interval(np.repeat(correct, 10), groups=np.arange(600))
     assert independent[1] - independent[0] < 0.5 * (copied[1] - copied[0])
     assert alone[0] < correct.mean() < alone[1]
     # close to the normal approximation
     error = 1.96 * math.sqrt(correct.mean() * (1 - correct.mean()) / 60)
     assert alone == pytest.approx((correct.mean() - error, correct.mean() + error), abs=0.03)
-    assert bootstrapped_interval(np.array([True]), np.array(["a"])) == (1, 1)
+    assert bootstrapped_interval(np.array([True]), groups=np.array(["a"])) == (1, 1)
 
 
 def test_slices_are_parts_of_the_images() -> None:
@@ -197,8 +159,7 @@ def test_slices_are_parts_of_the_images() -> None:
         "original": np.array([1, 0, 1, 1]),
         "in_train": np.array([1, 1, 1, 1]),
     }
-    logits = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 2.0]])
-    predictions = Predictions.from_logits("abcd", CLASSES, [0, 1, 1, 1], logits, facts=facts)
+    predictions = predictions_of([0, 1, 1, 1], [0.9, 0.9, 0.1, 0.1], facts)
     found = slices(predictions, equalised=predictions)
     assert {name: (part["images"], part.get("correct")) for name, part in found.items()} == {
         "originals": (3, 3),
@@ -213,29 +174,29 @@ def test_slices_are_parts_of_the_images() -> None:
     assert slices(EXAMPLE) == {}
 
 
-def test_a_threshold_decides_for_the_positive_class() -> None:
-    logits = torch.tensor([[0.7, 0.3], [0.5, 0.5], [0.3, 0.7]], dtype=torch.float64).log()
-    for threshold, predicted in ((0.5, [0, 0, 1]), (0.25, [0, 0, 0]), (0.69, [0, 1, 1]), (0.9, [1, 1, 1])):
-        calibration = Calibration(threshold=threshold)
-        predictions = Predictions.from_logits("abc", CLASSES, [0, 0, 1], logits, calibration, "WithMask")
-        assert predictions.predicted.tolist() == predicted
-    assert Predictions.from_logits("abc", CLASSES, [0, 0, 1], logits, calibration).predicted.tolist() == [0, 0, 1]
-
-
-def test_a_temperature_changes_probabilities_and_no_decision_or_loss() -> None:
-    logits = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
-    plain = Predictions.from_logits("ab", CLASSES, [0, 0], logits)
-    cooled = Predictions.from_logits("ab", CLASSES, [0, 0], logits, Calibration(temperature=2.0), "WithMask")
-    assert cooled.probabilities[:, 0] == pytest.approx([1 / (1 + math.exp(-1.5)), 1 / (1 + math.exp(0.5))])
-    assert cooled.predicted.tolist() == plain.predicted.tolist() == [0, 1]
-    assert cooled.losses.tolist() == plain.losses.tolist()
-    assert classification_metrics(cooled, None)["log_loss"] < classification_metrics(plain, None)["log_loss"]
-
-
-@pytest.mark.parametrize("is_right", [True, False])
-def test_answers_that_are_all_alike_are_not_certain(is_right: bool) -> None:
-    # six files of three photographs count as three
-    expected = proportion_interval(3 * is_right, 3)
-    low, high = accuracy_interval_by_group(np.full(6, is_right), np.array([0, 0, 1, 1, 1, 2]))
-    assert (low, high) == expected
+@pytest.mark.parametrize("right", [0, 1])
+def test_answers_that_are_all_alike_are_not_certain(right: int) -> None:
+    # six files of three groups count as three
+    low, high = accuracy_interval_by_group(np.full(6, right), groups=np.array([0, 0, 1, 1, 1, 2]))
+    assert (low, high) == proportion_interval(3 * right, total=3)
     assert high - low > 0.5
+
+
+def test_answers_that_are_all_half_right_are_not_taken_for_wrong() -> None:
+    # of two runs each is right about every file that the other is wrong about
+    assert accuracy_interval_by_group(np.full(4, 0.5), groups=np.arange(4)) == (0.5, 0.5)
+
+
+def test_the_interval_by_group_stands_where_the_groups_are_known() -> None:
+    metrics = accuracy_metrics(predictions_of([0, 0, 1], [0.9, 0.2, 0.4], {"group": np.array(["a", "a", "b"])}))
+    assert metrics["groups"] == 2
+    assert metrics["accuracy_interval_95_by_group"] == (0.5, 1.0)
+    assert "groups" not in accuracy_metrics(EXAMPLE)
+
+
+def test_a_reliability_diagram_has_a_point_for_each_bin_with_images() -> None:
+    # confidences 0.9, 0.9 and 0.6, the first of which is wrong
+    points = reliability(predictions_of([1, 0, 1], [0.9, 0.9, 0.4]))
+    assert [point["images"] for point in points] == [1, 2]
+    assert [point["confidence"] for point in points] == pytest.approx([0.6, 0.9])
+    assert [point["accuracy"] for point in points] == [1, 0.5]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from maskcls.config import ModelConfig, MyCNNConfig, ResNet18Config
 from maskcls.errors import MachineError, TrainingError
 from maskcls.models import build_model
 from maskcls.models.memory import (
@@ -21,7 +22,6 @@ from maskcls.models.memory import (
     peak_memory,
 )
 
-MYCNN = {"name": "mycnn", "dropout": 0.0}
 CPU = torch.device("cpu")
 
 
@@ -64,17 +64,24 @@ def test_the_largest_batch_is_a_power_of_two_that_fits(free: float, expected: in
     assert not largest or demand.total(largest) <= OVERHEAD * free
 
 
-@pytest.mark.parametrize("name", ["mycnn", "resnet18"])
-def test_inference_takes_weights_and_a_few_activations(name: str) -> None:
+@pytest.mark.parametrize(
+    "config",
+    [
+        MyCNNConfig(name="mycnn", default_input_size=32, dropout=0.0),
+        ResNet18Config(name="resnet18", default_input_size=224, pretrained=True),
+    ],
+    ids=["mycnn", "resnet18"],
+)
+def test_inference_takes_weights_and_a_few_activations(config: ModelConfig) -> None:
     size = 32
-    model = build_model({"name": name, "pretrained": False, "dropout": 0.0}, 2, size)
+    model = build_model(config, 2, size, pretrained=False)
     weights = sum(p.nbytes for p in [*model.parameters(), *model.buffers()])
     outputs: list[int] = []
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(lambda _, inputs, output: outputs.append(inputs[0].nbytes + output.nbytes))
     model.eval()(torch.zeros(2, 3, size, size))
-    demand = inference_demand({"name": name, "pretrained": True, "dropout": 0.0}, 2, size)  # nothing is downloaded
+    demand = inference_demand(config, 2, size)  # nothing is downloaded
     assert demand.fixed == pytest.approx(weights, rel=0.1)
     # a convolution's input and output at least, a branch and a normalised copy at most
     assert max(outputs) / 2 <= demand.per_image <= 2 * max(outputs)

@@ -1,10 +1,10 @@
 """The leaderboard: one row a run, ordered by validation alone."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tables import read_table
 
 from maskcls.files import write_json
 from maskcls.reporting.leaderboard import write_leaderboard
@@ -18,8 +18,7 @@ def write_run(sweep: Path, name: str, accuracy: float | None = None, loss: float
 
 
 def rows(sweep: Path) -> list[dict[str, str]]:
-    with write_leaderboard(sweep).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return read_table(write_leaderboard(sweep))
 
 
 def names(sweep: Path) -> list[str]:
@@ -91,7 +90,9 @@ def test_a_key_that_one_run_sets_is_empty_for_the_others(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("recorded", "shown"), [({"seed": 7}, "7"), ({}, "5")])
-def test_the_seed_is_shown_even_where_the_run_failed_at_once(tmp_path: Path, recorded: dict, shown: str) -> None:
+def test_the_seed_is_shown_even_where_the_run_failed_at_once(
+    tmp_path: Path, recorded: dict[str, Any], shown: str
+) -> None:
     write_run(tmp_path, "0", overrides=["seed=5"], **recorded)
     assert rows(tmp_path)[0]["seed"] == shown
 

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from predictions import predictions_of
 
 from maskcls.evaluation.metrics import classification_metrics, slices
-from maskcls.evaluation.predictions import Predictions
 from maskcls.reporting.model_card import write_model_card
 
 CLASSES = ("With|Mask", "<b>")
@@ -37,16 +36,14 @@ def record(seen: dict[str, dict[str, int]] | None) -> dict[str, Any]:
 
 
 def metrics() -> dict[str, Any]:
-    logits = torch.tensor([[2.0, 0.0]] * 5 + [[0.0, 2.0]] * 3)
     facts = {"group": np.array(list("aabcdefg"), dtype=object), "original": np.array([1] * 4 + [0] * 4)}
-    names = [str(number) for number in range(8)]
-    predictions = Predictions.from_logits(names, CLASSES, [0] * 4 + [1] * 4, logits, facts=facts)
+    predictions = predictions_of([0] * 4 + [1] * 4, [0.8] * 5 + [0.2] * 3, facts, CLASSES)
     about = {"epoch": 3, "temperature": 1.5, "threshold": 0.5}
     return about | classification_metrics(predictions, CLASSES[0]) | {"slices": slices(predictions)}
 
 
-def card(tmp_path: Path, *arguments: Any) -> str:
-    write_model_card(tmp_path, *arguments)
+def card(tmp_path: Path, record: dict[str, Any], metrics: dict[str, Any] | None) -> str:
+    write_model_card(tmp_path, record, metrics)
     return (tmp_path / "model_card.md").read_text(encoding="utf-8")
 
 
@@ -56,21 +53,23 @@ def test_it_says_what_was_trained_and_measured(tmp_path: Path) -> None:
     assert "on 2026-01-02T03:04:05+00:00, seed 7, float32 on cpu" in text
     assert "`/faces`, split as_shipped, fingerprint `abc`" in text
     assert "| test | With\\|Mask | 4 | 0 |" in text
-    assert "epoch 3, by which it was chosen: 87.50 %" in text
-    assert "Test, the checkpoint of epoch 3: accuracy 87.50 %, 95 % interval 52.91 to 97.76 (" in text
-    assert "by photographs, of which there are 7)" in text
+    assert "Validation accuracy 87.50 % in epoch 3, which was chosen by it." in text
+    assert "Test accuracy of the checkpoint of epoch 3: 87.50 %, 95 % interval 52.91 to 97.76 over files, " in text
+    assert " over the 7 photographs that they show." in text
     assert "| originals | 4 | 100.00 % | 51.01 to 100.00 |" in text
     assert "| &lt;b> | 4 | 100.00 % | 75.00 % | 30.06 to 95.44 |" in text
-    assert "at a temperature of 1.5, fitted on validation" in text
+    assert "with a temperature of 1.5 that was fitted on validation" in text
     assert "sensitivity 100.00 %, specificity 75.00 %" in text
-    assert "trained on, too" not in text
+    assert "were trained on" not in text
+    assert "knows only its classes (With\\|Mask, &lt;b>)" in text
+    assert "predicted at a probability of 0.5 or more" in text
 
 
 def test_a_leak_is_among_the_limits(tmp_path: Path) -> None:
     seen = {"val": dict.fromkeys(CLASSES, 0), "test": {CLASSES[0]: 3, CLASSES[1]: 0}}
     text = card(tmp_path, record(seen), metrics())
     assert "| test | With\\|Mask | 4 | 3 |" in text
-    assert "Evaluated on photographs that were trained on, too" in text
+    assert "Some evaluated photographs were trained on" in text
 
 
 def test_what_is_not_known_or_done_is_said(tmp_path: Path) -> None:
@@ -78,3 +77,26 @@ def test_what_is_not_known_or_done_is_said(tmp_path: Path) -> None:
     assert "Not tested." in text
     assert "| val | &lt;b> | 4 | not known |" in text
     assert "Which files show one photograph is not known" in text
+
+
+def test_slices_without_images_have_no_accuracy_and_a_note_is_a_limit(tmp_path: Path) -> None:
+    found = metrics() | {"note": "synthetic faces"}
+    found["slices"]["unseen"] = {"images": 0}
+    text = card(tmp_path, record(None), found)
+    assert "\n| unseen | 0 |  |  |\n" in text
+    assert "- Trained on synthetic faces.\n" in text
+
+
+def test_every_table_has_as_many_cells_as_columns(tmp_path: Path) -> None:
+    rows = [line for line in card(tmp_path, record(None), metrics()).splitlines() if line.startswith("|")]
+    counts = [line.replace("\\|", "").count("|") for line in rows]
+    # train, val and test of two classes; all images and the originals; two classes
+    assert counts == [5] * (2 + 6) + [5] * (2 + 2) + [6] * (2 + 2)
+
+
+def test_without_groups_and_a_positive_class_it_does_not_speak_of_them(tmp_path: Path) -> None:
+    predictions = predictions_of([0, 1], [0.9, 0.1], classes=CLASSES)
+    about = {"epoch": 3, "temperature": 1.0, "threshold": 0.5, "slices": {}}
+    text = card(tmp_path, record(None), about | classification_metrics(predictions, None))
+    assert "accuracy of the checkpoint of epoch 3: 100.00 %, 95 % interval 34.24 to 100.00." in text
+    assert "Positive class" not in text

@@ -1,29 +1,29 @@
-"""The figures: what they show, and that drawing them leaves no trace in the process."""
+"""What the figures show."""
 
 import math
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib import font_manager, pyplot
+from figures import assert_shows_something, drawn
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from maskcls.reporting import plots
+from maskcls.reporting import style
+from maskcls.reporting.plots import (
+    class_distribution,
+    confusion_matrix,
+    learning_curves,
+    reliability_diagram,
+    sample_grid,
+    side_lengths,
+)
 
 KOREAN = "마스크 미착용"
-
-
-@pytest.fixture(autouse=True)
-def _warnings_are_errors() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 def rows_of(
@@ -47,25 +47,13 @@ def rows_of(
     ]
 
 
-def curve_panels(rows: list[dict[str, float]], draw: bool = False) -> list[Axes]:
-    with plots._style():
-        figure = plots._learning_curves_figure(rows, "title")
-        if draw:  # sets positions and tick labels
-            figure.draw_without_rendering()
-    return figure.axes
+def curve_panels(rows: list[dict[str, float]]) -> list[Axes]:
+    return drawn(learning_curves, rows).axes
 
 
 def curve(panel: Axes, label: str) -> tuple[list[float], list[float]]:
     (line,) = [line for line in panel.lines if str(line.get_label()).startswith(label)]
     return list(np.asarray(line.get_xdata())), list(np.asarray(line.get_ydata()))
-
-
-def assert_shows_something(path: Path) -> np.ndarray:
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    assert image is not None, "not an image"
-    assert path.read_bytes().startswith(b"\x89PNG")
-    assert image[..., :3].std() > 5, "blank"
-    return image
 
 
 # Learning curves
@@ -126,17 +114,15 @@ def test_loss_scale(val_loss: list[float], scale: str) -> None:
 
 
 def test_log_ticks_are_readable_without_mathtext() -> None:
-    loss, _ = curve_panels(rows_of([0.5, 0.5], [0.69, 871142677.656]), draw=True)
+    loss, _ = curve_panels(rows_of([0.5, 0.5], [0.69, 871142677.656]))
     labels = [label.get_text() for label in loss.get_yticklabels()]
     assert {"1", "100", "10⁴"} <= set(labels) or {"10", "1000", "10⁵"} <= set(labels), labels
     assert not any("$" in label for label in labels)
-    assert plots._log_label(2e-6, 0) == "2×10⁻⁶"
-    assert plots._log_label(0.005, 0) == "0.005"
 
 
 def test_learning_rate_has_a_panel_only_where_it_varies() -> None:
     assert len(curve_panels(rows_of([0.5, 0.6]))) == 2
-    loss, accuracy, rate = curve_panels(rows_of([0.5, 0.6], learning_rate=[0.01, 0.001]), draw=True)
+    loss, accuracy, rate = curve_panels(rows_of([0.5, 0.6], learning_rate=[0.01, 0.001]))
     assert rate.get_ylabel() == "learning rate"
     assert list(np.asarray(rate.lines[0].get_ydata())) == [0.01, 0.001]
     assert rate.get_position().width < 0.6 * loss.get_position().width
@@ -166,8 +152,7 @@ def test_bars_hold_counts_and_shares() -> None:
         "val": {"WithMask": 1},
         "empty": {},
     }
-    with plots._style():
-        figure = plots._class_distribution_figure(counts, "title")
+    figure = drawn(class_distribution, counts)
     shown = {
         panel.get_title(loc="left"): [
             (text.get_text(), bar.get_width())  # type: ignore[attr-defined]
@@ -188,7 +173,7 @@ def test_bars_hold_counts_and_shares() -> None:
 @pytest.mark.parametrize("counts", [{}, {"train": {}}])
 def test_distribution_of_nothing(counts: Mapping[str, Mapping[str, int]], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no classes"):
-        plots.class_distribution(counts, tmp_path / "x.png", "title")
+        class_distribution(counts, tmp_path / "x.png", "title")
 
 
 # Sample grid
@@ -198,8 +183,7 @@ def test_images_keep_their_shape_and_do_not_overlap() -> None:
     sizes = [(20, 40), (40, 20), (7, 7), (1, 300), (64, 64)]
     images = [np.full((*size, 3), 10 * index, np.uint8) for index, size in enumerate(sizes)]
     captions = ["a", "two\nlines", "", "Augmented_4_9412325_some_long_name.png", KOREAN]
-    with plots._style():
-        (axes,) = plots._sample_grid_figure(images, captions, "title", columns=3).axes
+    (axes,) = drawn(partial(sample_grid, columns=3), images, captions).axes
     boxes = [picture.get_extent() for picture in axes.images]
     for (left, right, bottom, top), (height, width), picture, image in zip(
         boxes, sizes, axes.images, images, strict=True
@@ -217,15 +201,15 @@ def test_images_keep_their_shape_and_do_not_overlap() -> None:
 def test_colours_of_an_image_reach_the_file(tmp_path: Path) -> None:
     red = np.zeros((30, 30, 3), np.uint8)
     red[..., 0] = 255
-    plots.sample_grid([red], ["red"], tmp_path / "x.png", "title")
+    sample_grid([red], ["red"], tmp_path / "x.png", "title")
     blue_green_red = assert_shows_something(tmp_path / "x.png")[..., :3]
     assert np.all(blue_green_red == (0, 0, 255), axis=-1).sum() > 100 * 100
 
 
 @pytest.mark.parametrize(("images", "captions"), [(0, 0), (2, 1), (1, 2)])
 def test_grid_needs_a_caption_for_each_image(images: int, captions: int, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"{images} images, {captions} captions"):
-        plots.sample_grid([np.zeros((4, 4, 3), np.uint8)] * images, ["a"] * captions, tmp_path / "x.png", "title")
+    with pytest.raises(ValueError, match=f"{images} images, {captions} captions: expected one for each"):
+        sample_grid([np.zeros((4, 4, 3), np.uint8)] * images, ["a"] * captions, tmp_path / "x.png", "title")
 
 
 # Confusion matrix
@@ -234,9 +218,7 @@ def test_grid_needs_a_caption_for_each_image(images: int, captions: int, tmp_pat
 def cells_of(matrix: Any) -> dict[tuple[int, int], tuple[str, str]]:
     """(true, predicted) -> text, its colour."""
     matrix = np.asarray(matrix)
-    with plots._style():
-        figure = plots._confusion_matrix_figure(matrix, [f"c{index}" for index in range(len(matrix))], "title")
-    (axes,) = figure.axes
+    (axes,) = drawn(confusion_matrix, matrix, [f"c{index}" for index in range(len(matrix))]).axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
     assert axes.yaxis_inverted(), "first class on top, as in the array"
     return {
@@ -249,7 +231,7 @@ def cells_of(matrix: Any) -> dict[tuple[int, int], tuple[str, str]]:
 
 
 def test_cells_hold_counts_and_row_shares() -> None:
-    dark, light = plots.INK, "#ffffff"
+    dark, light = style.INK, "#ffffff"
     assert cells_of([[97, 302], [12345, 0]]) == {
         (0, 0): ("97\n24.3 %", dark),
         (0, 1): ("302\n75.7 %", light),
@@ -271,15 +253,14 @@ def test_text_stands_out_from_its_cell(share: int) -> None:
         return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
     _, color = cells_of([[share, 100 - share], [0, 1]])[0, 0]
-    text, cell = luminance(matplotlib.colors.to_rgb(color)), luminance(plots.CELLS(share / 100))
+    text, cell = luminance(matplotlib.colors.to_rgb(color)), luminance(style.CELLS(share / 100))
     contrast = (max(text, cell) + 0.05) / (min(text, cell) + 0.05)
     assert contrast > 3.5
 
 
 def test_names_that_do_not_fit_are_tilted() -> None:
-    with plots._style():
-        long = plots._confusion_matrix_figure(np.eye(2, dtype=int), ["a", "x" * 100], "title").axes[0]
-        short = plots._confusion_matrix_figure(np.eye(2, dtype=int), ["WithMask", "WithoutMask"], "title").axes[0]
+    long = drawn(confusion_matrix, np.eye(2, dtype=int), ["a", "x" * 100]).axes[0]
+    short = drawn(confusion_matrix, np.eye(2, dtype=int), ["WithMask", "WithoutMask"]).axes[0]
     assert {label.get_rotation() for label in long.get_xticklabels()} == {45}
     assert {label.get_rotation() for label in short.get_xticklabels()} == {0}
     assert [label.get_text() for label in long.get_yticklabels()] == ["a", "x" * 12 + "…" + "x" * 11]
@@ -288,88 +269,61 @@ def test_names_that_do_not_fit_are_tilted() -> None:
 @pytest.mark.parametrize("shape", [(2, 3), (3, 3), (4,)])
 def test_matrix_must_fit_the_classes(shape: tuple[int, ...], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="for 2 classes"):
-        plots.confusion_matrix(np.ones(shape, int), ["a", "b"], tmp_path / "x.png", "title")
+        confusion_matrix(np.ones(shape, int), ["a", "b"], tmp_path / "x.png", "title")
+
+
+# Side lengths
+
+
+def test_each_class_has_a_histogram_on_one_scale() -> None:
+    figure = drawn(side_lengths, {"A": [10, 10, 99], "B": [], "한글": [50]})
+    heights = [[bar.get_height() for bar in panel.patches] for panel in figure.axes]  # type: ignore[attr-defined]
+    assert [sum(of_class) for of_class in heights] == [3, 0, 1]
+    assert max(heights[0]) == 2
+    assert [panel.get_title(loc="left") for panel in figure.axes] == ["A (n = 3)", "B (n = 0)", "한글 (n = 1)"]
+    assert {panel.get_xlim() for panel in figure.axes} == {(0, 100)}
+
+
+# Reliability
+
+
+def test_accuracy_is_drawn_against_confidence() -> None:
+    bins = [{"images": 3, "confidence": 0.6, "accuracy": 0.5}, {"images": 1000, "confidence": 0.95, "accuracy": 0.9}]
+    upper, lower = drawn(reliability_diagram, bins).axes
+    assert curve(upper, "this model") == ([0.6, 0.95], [0.5, 0.9])
+    assert curve(upper, "perfectly calibrated") == ([0, 1], [0, 1])
+    assert [bar.get_height() for bar in lower.patches] == [3, 1000]  # type: ignore[attr-defined]
+    assert lower.get_yscale() == "log"
 
 
 # Text and files
 
 
-@pytest.mark.parametrize(
-    ("text", "limit", "expected"),
-    [
-        ("WithoutMask", 11, "WithoutMask"),
-        ("WithoutMask", 10, "Witho…Mask"),
-        ("마스크 미착용", 13, "마스크 미착용"),  # wide letters take two columns each
-        ("마스크 미착용", 9, "마스…착용"),
-        ("", 5, ""),
-    ],
-)
-def test_shorten(text: str, limit: int, expected: str) -> None:
-    assert plots._shorten(text, limit) == expected
-
-
-def test_long_title_is_wrapped_into_the_figure() -> None:
-    for title in ("resnet18 sgd " * 20, "x" * 200, KOREAN * 20, "first line\nsecond line"):
-        with plots._style():
-            figure = plots._new_figure(8, 3, title)
-            figure.draw_without_rendering()
-            (heading,) = figure.texts
-            assert heading.get_window_extent().x1 < figure.bbox.x1
-        assert "\n" in heading.get_text()
-
-
 def test_any_name_is_drawn(tmp_path: Path) -> None:
     names = [KOREAN, "$x^$", r"$\frac{$", "a_{b}%", "😷", "தமிழ்", "bytes\udcff", "tab\t"]
     for index, name in enumerate(names):
-        plots.sample_grid([np.zeros((8, 8, 3), np.uint8)], [name], tmp_path / f"{index}.png", name)
+        sample_grid([np.zeros((8, 8, 3), np.uint8)], [name], tmp_path / f"{index}.png", name)
         assert_shows_something(tmp_path / f"{index}.png")
-    plots.confusion_matrix(np.eye(len(names), dtype=int), names, tmp_path / "matrix.png", "title")
+    confusion_matrix(np.eye(len(names), dtype=int), names, tmp_path / "matrix.png", "title")
     assert_shows_something(tmp_path / "matrix.png")
-    plots.class_distribution({"$": dict.fromkeys(names, 3)}, tmp_path / "bars.png", "title")
+    class_distribution({"$": dict.fromkeys(names, 3)}, tmp_path / "bars.png", "title")
     assert_shows_something(tmp_path / "bars.png")
 
 
 def test_dollar_is_drawn_as_it_is() -> None:
-    with plots._style():
-        figure = plots._confusion_matrix_figure(np.eye(2, dtype=int), ["$a$", "b"], "$title$")
-        texts = [*figure.texts, *figure.axes[0].get_xticklabels(), *figure.axes[0].get_yticklabels()]
-        assert not any(text.get_parse_math() for text in texts)
+    figure = drawn(confusion_matrix, np.eye(2, dtype=int), ["$a$", "b"], title="$title$")
+    texts = [*figure.texts, *figure.axes[0].get_xticklabels(), *figure.axes[0].get_yticklabels()]
+    assert not any(text.get_parse_math() for text in texts)
     assert "$title$" in [text.get_text() for text in texts]
 
 
 def test_files_are_png_of_the_expected_size(tmp_path: Path) -> None:
     path = tmp_path / "curves.of.a.run"  # the name does not choose the format
-    plots.learning_curves(rows_of([0.9, 0.95]), path, "title")
+    learning_curves(rows_of([0.9, 0.95]), path, "title")
     height, width = assert_shows_something(path).shape[:2]
     assert (width, height) == (round(9.5 * 120), round(3.8 * 120))
 
 
 def test_no_epochs(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no epochs"):
-        plots.learning_curves([], tmp_path / "x.png", "title")
-
-
-def test_process_is_left_as_it_was(tmp_path: Path) -> None:
-    with matplotlib.rc_context({"axes.facecolor": "red", "text.usetex": True}):  # as a matplotlibrc might
-        settings, figures, filters = (
-            dict(matplotlib.rcParams.copy()),
-            pyplot.get_fignums(),
-            list(warnings.filters),
-        )
-        plots.learning_curves(rows_of([0.9, 0.95]), tmp_path / "x.png", "title")
-        with pytest.raises(ValueError, match="no epochs"):
-            plots.learning_curves([], tmp_path / "x.png", "title")
-        assert dict(matplotlib.rcParams.copy()) == settings  # a copy, for reading "backend" picks one
-        assert pyplot.get_fignums() == figures
-        assert list(warnings.filters) == filters
-    assert not np.any(np.all(assert_shows_something(tmp_path / "x.png")[..., :3] == (0, 0, 255), axis=-1))
-
-
-def test_only_installed_fonts_are_asked_for(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    plots.class_distribution({"train": {KOREAN: 3}}, tmp_path / "x.png", "title")
-    assert not caplog.records, "matplotlib logs each family that it does not find"
-    monkeypatch.setattr(font_manager, "get_font_names", lambda: ["Papyrus", "NanumGothic", "DejaVu Sans"])
-    with plots._style():
-        assert matplotlib.rcParams["font.family"] == ["DejaVu Sans", "NanumGothic"]
+        learning_curves([], tmp_path / "x.png", "title")

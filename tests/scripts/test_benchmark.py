@@ -44,5 +44,5 @@ def test_an_unknown_contender_is_refused(dataset: Path) -> None:
     result = benchmark("--data", str(dataset), "--contenders", "plain,torch")
     assert result.returncode == 2
     assert result.stderr.endswith(
-        "no torch; there are plain, plain_bf16, lightning, timm, ultralytics, maskcls, maskcls_fast\n"
+        "no torch; expected any of plain, plain_bf16, lightning, timm, ultralytics, maskcls, maskcls_fast\n"
     )

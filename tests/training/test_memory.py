@@ -10,14 +10,17 @@ import pytest
 import torch
 import yaml
 from configuration import config_of
+from runs import load
+from torch import nn
 
 from maskcls import cli
-from maskcls.config import TrainConfig
+from maskcls.config import MyCNNConfig, TrainConfig
 from maskcls.errors import MachineError, UserError
 from maskcls.models import build_model
 from maskcls.models.memory import OVERHEAD, Demand
+from maskcls.run import read_run
 from maskcls.training import memory
-from maskcls.training.memory import training_demand, with_batch_size
+from maskcls.training.memory import explained_training, training_demand, with_batch_size
 
 
 def config(*overrides: str) -> TrainConfig:
@@ -27,8 +30,8 @@ def config(*overrides: str) -> TrainConfig:
     return parsed
 
 
-def mycnn_bytes() -> int:
-    return sum(weight.nbytes for weight in build_model({"name": "mycnn", "dropout": 0.0}, 2, 32).parameters())
+def mycnn(dropout: float = 0.25) -> nn.Module:
+    return build_model(MyCNNConfig("mycnn", 32, dropout), 2, 32, pretrained=False)
 
 
 @pytest.mark.parametrize(
@@ -45,18 +48,21 @@ def test_each_state_of_the_optimizer_and_the_average_are_a_copy_of_the_weights(
 ) -> None:
     least = training_demand(config("optim=sgd", "optim.momentum=0"), 2)
     demand = training_demand(config(*overrides), 2)
-    assert demand.fixed - least.fixed == pytest.approx(copies * mycnn_bytes(), abs=1)
+    assert demand.fixed - least.fixed == pytest.approx(
+        copies * sum(weight.nbytes for weight in mycnn().parameters()), abs=1
+    )
     assert demand.per_image == least.per_image
 
 
 def test_training_takes_what_autograd_keeps() -> None:
-    images, kept = 8, {}
+    images = 8
+    kept: dict[int, int] = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    model = build_model({"name": "mycnn", "dropout": 0.25}, 2, 32)
+    model = mycnn()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         model(torch.zeros(images, 3, 32, 32))
     weights = {weight.data_ptr() for weight in model.parameters()}
@@ -134,32 +140,43 @@ def test_auto_is_a_number_in_everything_that_is_written(dataset: Path, tmp_path:
     where = (f"data.root={dataset}", f"hydra.run.dir={run}")
     assert cli.main("train", [*SMALL, "data.batch_size=auto", *where]) == 0
     assert yaml.safe_load((run / "config.yaml").read_text())["data"]["batch_size"] == 1  # of 48 images
-    stored = torch.load(run / "checkpoints" / "last.pt", weights_only=True)
-    assert stored["config"]["data"]["batch_size"] == 1
+    assert load(run).document.config["data"]["batch_size"] == 1
     assert cli.main("train", [f"resume={run}", "epochs=2"]) == 0
     assert cli.main("eval", [f"ckpt={run}", f"hydra.run.dir={tmp_path / 'eval'}"]) == 0
 
 
 @pytest.mark.parametrize(
-    ("where", "key"), [("train_one_epoch", "data.batch_size"), ("predict_logits", "data.eval_batch_size")]
+    ("where", "key"),
+    [
+        ("maskcls.training.loop.step", "data.batch_size"),
+        ("maskcls.training.validation.predict_logits", "data.eval_batch_size"),
+    ],
 )
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
 def test_a_training_without_memory_ends_in_a_line(
     where: str,
     key: str,
+    error: Exception,
     dataset: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def fail(*_: object) -> None:
-        raise MemoryError
+        raise error
 
-    monkeypatch.setattr(f"maskcls.commands.train.{where}", fail)
+    monkeypatch.setattr(where, fail)
     arguments = [*SMALL, f"data.root={dataset}", "data.batch_size=32", "data.eval_batch_size=32"]
     assert cli.main("train", [*arguments, f"hydra.run.dir={tmp_path / 'run'}"]) == 5
-    error = capsys.readouterr().err
-    assert error.startswith(f"maskcls-train: out of memory at {key}=32: it takes some 0.0 GB, and ")
-    assert error.endswith(f"; {key}=16 should fit\n")
+    message = capsys.readouterr().err
+    assert message.startswith(f"maskcls-train: out of memory at {key}=32: it takes some 0.0 GB, and ")
+    assert message.endswith(f"; {key}=16 should fit\n")
+    assert read_run(tmp_path / "run")["exit_status"] == 5
+
+
+def test_other_errors_are_not_explained() -> None:
+    with pytest.raises(ZeroDivisionError), explained_training(config(), mycnn(), 2, 1e9):
+        raise ZeroDivisionError
 
 
 LIMITED = """
@@ -167,7 +184,7 @@ import resource, sys
 import psutil, torch
 import maskcls.commands.train
 from maskcls import cli
-resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + 1_200_000_000,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + 1_500_000_000,) * 2)
 sys.exit(cli.main("train", sys.argv[1:]))
 """
 

@@ -1,0 +1,148 @@
+"""Reads what was typed: Hydra's flags, and overrides whose paths are quoted as Hydra's grammar asks."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import hydra.errors
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+
+from maskcls.config import nearest
+from maskcls.errors import UserError
+
+# keys whose values are paths and taken as typed, because Hydra's grammar does not read '=', brackets or Korean letters
+PATH_KEYS = (
+    *("ckpt", "source", "data.root", "data.groups", "resume", "data.cache_dir", "cache_dir", "faces.model"),
+    *("hydra.run.dir", "hydra.sweep.dir"),
+)
+NAME_KEYS = ("data.positive_class",)  # names are taken as typed, too
+PATH_LIST_KEYS = ("runs",)
+
+# Hydra's flags and the values that they take: None for none, () for any. --config-name and --config-path are missing,
+# because each command has one primary configuration, which its schema describes
+FLAGS: dict[str, tuple[str, ...] | None] = {
+    **dict.fromkeys(("--help", "-h", "--hydra-help", "--resolve", "--run", "-r", "--multirun", "-m"), None),
+    **dict.fromkeys(("--shell-completion", "-sc"), None),
+    **dict.fromkeys(("--package", "-p", "--config-dir", "-cd"), ()),
+    **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),
+    **dict.fromkeys(("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")),
+}
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """Arguments as typed, sorted because Hydra wants its flags first."""
+
+    flags: tuple[str, ...]
+    overrides: tuple[str, ...]
+
+    def adding(self, *overrides: str) -> "CommandLine":
+        """Return this command line with more overrides at its end."""
+        return replace(self, overrides=(*self.overrides, *overrides))
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether several jobs are to run."""
+        return self._has("--multirun", "-m")
+
+    @property
+    def shows_only(self) -> bool:
+        """Whether something is to be printed and nothing to be run."""
+        shown = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--resolve")
+        return self.completes_shell or self._has(*shown)
+
+    @property
+    def completes_shell(self) -> bool:
+        """Whether a shell asks for completions; the other arguments are then not overrides."""
+        return self._has("--shell-completion", "-sc")
+
+    @property
+    def config_dir(self) -> str | None:
+        """The user's own folder of configuration files, if there is one."""
+        positions = [i for i, flag in enumerate(self.flags) if flag in ("--config-dir", "-cd")]
+        return self.flags[positions[-1] + 1] if positions else None
+
+    @property
+    def search_path(self) -> list[str]:
+        """The override that makes Hydra look for files in that folder, too; an empty list if there is none."""
+        folder = self.config_dir
+        return [f"hydra.searchpath=[{quote(f'file://{Path(folder).absolute()}')}]"] if folder else []
+
+    def _has(self, *names: str) -> bool:
+        return any(flag in names for flag in self.flags)
+
+
+def read_arguments(arguments: Sequence[str]) -> CommandLine:
+    """Sort arguments into Hydra's flags and overrides.
+
+    Raises:
+        UserError: for a flag that is not in `FLAGS`, or has a value that it does not take.
+    """
+    flags: list[str] = []
+    overrides: list[str] = []
+    remaining = list(arguments)
+    while remaining:
+        argument = remaining.pop(0)
+        if argument.startswith("-"):
+            flags += _read_flag(argument, remaining)
+        else:
+            overrides.append(argument)
+    line = CommandLine(tuple(flags), ())
+    return line.adding(*(_quote_path(override, is_sweep=line.is_sweep) for override in overrides))
+
+
+def _read_flag(argument: str, remaining: list[str]) -> list[str]:
+    """Return a flag and its value, which is taken off the remaining arguments if it stands there."""
+    flag, equals, value = argument.partition("=")
+    if flag not in FLAGS:
+        hint = nearest(flag, ["--config-dir"]) or f"; did you mean {flag.lstrip('-')}=...?"
+        raise UserError(f"{argument} is not an option: values are set as key=value, without dashes{hint}")
+    values = FLAGS[flag]
+    if values is None:
+        if equals:
+            raise UserError(f"{argument}: {flag} takes no value")
+        return [flag]
+    if not equals:
+        default = "all" if flag in ("--info", "-i") else ""
+        value = remaining.pop(0) if remaining and (not default or remaining[0] in values) else default
+    if not value or (values and value not in values):
+        expected = f"one of {', '.join(values)}" if values else "a value"
+        raise UserError(f"{flag}={value}: expected {expected}")
+    return [flag, value]
+
+
+def _quote_path(override: str, *, is_sweep: bool) -> str:
+    key, equals, value = override.partition("=")
+    if key.lstrip("+") in PATH_LIST_KEYS and value[:1] == "[" and value[-1:] == "]" and not set("'\"") & set(value):
+        return f"{key}=[{','.join(quote(path.strip()) for path in value[1:-1].split(','))}]"
+    if key.lstrip("+") not in (*PATH_KEYS, *NAME_KEYS) or not equals or value == "null" or value[:1] in ("'", '"'):
+        return override
+    # Hydra's own keys cannot be swept
+    values = value.split(",") if is_sweep and not key.startswith("hydra.") else [value]
+    return f"{key}={','.join(map(quote, values))}"
+
+
+def quote(value: str) -> str:
+    """Return a text in quotes, so that Hydra's grammar reads it back unchanged."""
+    # inside quotes a backslash is special only before a quote and at the end
+    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
+    return f"'{escaped}'"
+
+
+def parse_overrides(texts: Sequence[str]) -> list[Override]:
+    """Read overrides by Hydra's grammar.
+
+    Raises:
+        UserError: naming the first that does not follow it.
+    """
+    parser = OverridesParser.create()
+    overrides = []
+    for text in texts:
+        try:
+            overrides.append(parser.parse_override(text))
+        except hydra.errors.HydraException:
+            reason = "" if "=" in text else " (an '=' is missing)"
+            raise UserError(f"cannot read '{text}': expected key=value{reason}; quote special characters") from None
+    return overrides

@@ -1,0 +1,83 @@
+"""The run directory as a recorder of a training: checkpoints, metrics.csv, run.json and the log."""
+
+import dataclasses
+import logging
+
+from maskcls.interrupts import deferred
+from maskcls.models.document import EpochRow
+from maskcls.run import BEST, LAST, PREVIOUS, Run
+from maskcls.training.checkpoints import CheckpointWriter
+from maskcls.training.collapse import Collapse
+from maskcls.training.recorder import EpochResult, Recorder
+from maskcls.training.state import TrainingState
+
+log = logging.getLogger(__name__)
+
+
+class RunRecorder(Recorder):
+    """Writes what a training reports into a run directory.
+
+    Args:
+        run: the run.
+        writer: writes its checkpoints.
+        epochs: number of epochs, for the log.
+    """
+
+    def __init__(self, run: Run, writer: CheckpointWriter, epochs: int) -> None:
+        self.run = run
+        self.writer = writer
+        self.epochs = epochs
+
+    def step_done(self, state: TrainingState) -> None:
+        """Write a checkpoint if one is due."""
+        self.writer.save_if_due(state)
+
+    def epoch_done(self, state: TrainingState, result: EpochResult) -> None:
+        """Write checkpoints, metrics.csv and run.json, and log the epoch's figures."""
+        self.run.count_seconds("train", result.train_seconds)
+        self.run.count_seconds("validate", result.validate_seconds)
+        self.write_rows(state)
+        self.writer.save(state, is_best=result.is_best)
+        self.run.write()
+        log.info(_epoch_line(result.row, self.epochs, is_best=result.is_best))
+
+    def write_rows(self, state: TrainingState) -> None:
+        """Write metrics.csv, and bring the last and the best epoch in the record up to date."""
+        self.run.write_metrics([dataclasses.asdict(row) for row in state.rows])
+        if state.rows:
+            self.run.record["final"] = dataclasses.asdict(state.rows[-1])
+        if state.progress.best is not None:
+            self.run.record["best"] = dataclasses.asdict(state.progress.best)
+
+    def collapsed(self, state: TrainingState, collapse: Collapse) -> None:
+        """Keep what was seen in run.json."""
+        self.run.record.setdefault("collapses", {})[f"try {state.retries + 1}"] = dataclasses.asdict(collapse)
+
+    def interrupted(self, state: TrainingState) -> None:
+        """Write a checkpoint to resume from."""
+        self.writer.save(state)
+
+    def training_done(self, state: TrainingState) -> None:
+        """Log that early stopping ended the training, if it did."""
+        if len(state.rows) < self.epochs:
+            without = state.progress.epochs_without_improvement
+            log.info("stopped early: %d epochs without a better validation accuracy", without)
+
+
+def forget_training(run: Run) -> None:
+    """Remove what a collapsed training has left, so that another try can start."""
+    with deferred():
+        for name in (PREVIOUS, LAST, BEST):  # in an order that leaves no older checkpoint to resume from
+            (run.checkpoints / name).unlink(missing_ok=True)
+        for key in ("final", "best"):
+            run.record.pop(key, None)
+        run.write_metrics([])
+        run.write()
+
+
+def _epoch_line(row: EpochRow, epochs: int, *, is_best: bool) -> str:
+    return (
+        f"epoch {row.epoch:>3}/{epochs}  train loss {row.train_loss:.4f} accuracy {row.train_accuracy:7.2%}  "
+        f"val loss {row.val_loss:.4f} accuracy {row.val_accuracy:7.2%}  "
+        f"{row.images_per_second:.0f} images/s  {row.seconds:.1f} s{'  best so far' if is_best else ''}"
+    )

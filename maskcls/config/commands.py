@@ -1,0 +1,251 @@
+"""The keys of each command, as in ``configs/COMMAND.yaml``, and which of their values contradict each other."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from maskcls.config.augment import AugmentConfig
+from maskcls.config.data import AnyDataConfig
+from maskcls.config.engine import convert
+from maskcls.config.model import ModelConfig, MyCNNConfig, check_input_size
+from maskcls.config.optim import OptimConfig, SGDConfig
+from maskcls.config.schedule import OneCycleConfig, ScheduleConfig
+from maskcls.config.types import (
+    Choice,
+    Count,
+    Device,
+    Fraction,
+    FractionBelowOne,
+    FractionBetween,
+    ImageSize,
+    Interval,
+    NonNegative,
+    OnBadImage,
+    Precision,
+    Threshold,
+    WholeNumber,
+)
+from maskcls.errors import UserError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+# a wheel holds the YAML files in the package, a checkout beside it
+CONFIG_DIR = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent / "configs"
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How a trained network is measured."""
+
+    threshold: Threshold
+    equalised_size: ImageSize | None
+
+
+@dataclass(frozen=True)
+class EarlyStoppingConfig:
+    """When a training ends before its last epoch."""
+
+    patience: Count | None
+    min_delta: NonNegative
+
+
+@dataclass(frozen=True)
+class HealthConfig:
+    """What is done about a training that learns nothing."""
+
+    on_collapse: Literal["warn", "fail", "retry"]
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """When a checkpoint is written within an epoch."""
+
+    every: Interval | None
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The keys of maskcls-train."""
+
+    model: ModelConfig
+    optim: OptimConfig
+    schedule: ScheduleConfig
+    data: AnyDataConfig
+    augment: AugmentConfig
+    epochs: Count
+    seed: WholeNumber
+    device: Device
+    threads: Count | None
+    precision: Precision
+    compile: Choice
+    label_smoothing: FractionBelowOne
+    ema_decay: FractionBetween | None
+    early_stopping: EarlyStoppingConfig
+    evaluation: EvaluationConfig
+    health: HealthConfig
+    checkpoint: CheckpointConfig
+    resume: Path | None
+    test: Literal["best", "last", "both", "none"]
+    plots: bool
+
+
+@dataclass(frozen=True)
+class EvalDataConfig:
+    """The images that a checkpoint is measured on."""
+
+    root: Path | None
+    batch_size: Count | None
+    cache_dir: Path
+    cache_gb: NonNegative | None
+    workers: Count | None
+    on_bad_image: OnBadImage
+
+
+@dataclass(frozen=True)
+class FacesConfig:
+    """Whether faces are looked for and cut out first."""
+
+    mode: Literal["none", "auto", "yunet"]
+    model: Path | None
+
+
+@dataclass(frozen=True)
+class EvalEvaluationConfig:
+    """How a checkpoint is measured."""
+
+    threshold: Fraction | None
+    equalised_size: ImageSize | None
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """The keys of maskcls-eval."""
+
+    ckpt: Path
+    split: Literal["train", "val", "test", "all"] | None
+    data: EvalDataConfig
+    faces: FacesConfig
+    evaluation: EvalEvaluationConfig
+    device: Device
+    threads: Count | None
+    precision: Precision | None
+    plots: bool
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """The keys of maskcls-predict."""
+
+    ckpt: Path
+    source: str
+    faces: FacesConfig
+    cache_dir: Path
+    batch_size: Count | None
+    device: Device
+    threads: Count | None
+    precision: Precision | None
+
+
+@dataclass(frozen=True)
+class AuditDataConfig:
+    """The images that are audited."""
+
+    root: Path
+    workers: Count | None
+
+
+@dataclass(frozen=True)
+class AuditConfig:
+    """The keys of maskcls-audit."""
+
+    data: AuditDataConfig
+    fail_on: tuple[Literal["leak", "conflict", "shortcut", "bad_file"], ...]
+    seed: WholeNumber
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """The keys of maskcls-compare."""
+
+    runs: tuple[Path, ...]
+    split: Literal["train", "val", "test", "test_last", "all"] | None
+    seed: WholeNumber
+
+
+SCHEMAS: dict[str, type] = {
+    "train": TrainConfig,
+    "eval": EvalConfig,
+    "predict": PredictConfig,
+    "audit": AuditConfig,
+    "compare": CompareConfig,
+}
+
+
+def parse(command: str, values: Mapping[str, Any]) -> Any:
+    """Check the configuration of a command and return it typed.
+
+    Args:
+        command: a key of `SCHEMAS`.
+        values: plain nested dictionaries, interpolations resolved, as OmegaConf's ``to_container`` returns them.
+
+    Returns:
+        An instance of ``SCHEMAS[command]``.
+
+    Raises:
+        UserError: naming the first key that is unknown, missing, of a wrong type, out of range, or in contradiction.
+    """
+    for key in _missing(values):
+        raise UserError(f"{key} is missing: give it as {key}=PATH")  # only paths are mandatory
+    config = convert(values, SCHEMAS[command], "")
+    if isinstance(config, TrainConfig):
+        check_input_size(config.model, config.data.input_size)
+        for contradiction in (*_contradictions_in_training(config), *_contradictions_in_data(config)):
+            raise UserError(contradiction)
+    if (
+        isinstance(config, EvalConfig | PredictConfig)
+        and config.faces.mode == "none"
+        and config.faces.model is not None
+    ):
+        raise UserError(
+            f"faces.model={config.faces.model} contradicts faces.mode=none: faces.mode=auto or yunet looks for faces"
+        )
+    return config
+
+
+def _missing(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The keys that OmegaConf marks as mandatory and not given."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _missing(value, f"{prefix}{name}.")
+        elif value == "???":
+            yield f"{prefix}{name}"
+
+
+def _contradictions_in_training(config: TrainConfig) -> Iterator[str]:
+    is_pretrained = not isinstance(config.model, MyCNNConfig) and config.model.pretrained
+    if is_pretrained and config.data.normalization != "imagenet":
+        yield (
+            f"model.pretrained=true contradicts data.normalization={config.data.normalization}: "
+            "these weights expect data.normalization=imagenet"
+        )
+    if isinstance(config.optim, SGDConfig) and config.optim.nesterov and config.optim.momentum == 0:
+        yield "optim.nesterov=true contradicts optim.momentum=0: Nesterov's method needs a momentum above 0"
+    if not isinstance(config.schedule, OneCycleConfig) and config.schedule.warmup_epochs >= config.epochs:
+        yield (
+            f"schedule.warmup_epochs={config.schedule.warmup_epochs:g} contradicts epochs={config.epochs}: "
+            "the warm-up must end before the training does"
+        )
+
+
+def _contradictions_in_data(config: TrainConfig) -> Iterator[str]:
+    data = config.data
+    if data.positive_class is None and config.evaluation.threshold not in ("0.5", ".5"):
+        yield (
+            f"evaluation.threshold={config.evaluation.threshold} contradicts data.positive_class=null: "
+            "the threshold applies to the probability of the positive class, which data.positive_class=NAME names"
+        )
+    if data.val_fraction + data.test_fraction >= 1:
+        yield (
+            f"data.val_fraction={data.val_fraction:g} and data.test_fraction={data.test_fraction:g} "
+            "leave nothing to train on: their sum must be below 1"
+        )

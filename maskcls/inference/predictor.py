@@ -1,0 +1,167 @@
+"""A trained network, ready to predict."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskcls.config import ModelConfig
+from maskcls.config.types import Precision
+from maskcls.cores import in_threads, usable_cores
+from maskcls.data.decode import resize_image
+from maskcls.errors import UserError
+from maskcls.inference.inputs import Channels, Image, as_images, is_path, is_single, read_image
+from maskcls.models.calibration import Answers, Calibration, answers_of
+from maskcls.models.checkpoint import Checkpoint
+from maskcls.models.memory import Demand, explained_memory, free_memory, inference_demand
+from maskcls.models.network import Network, predict_logits, restore_network
+from maskcls.models.precision import choose_precision
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image.
+
+    Attributes:
+        label: name of the predicted class. The checkpoint's threshold decides, if there is a positive class.
+        probability: probability of that class, after temperature scaling.
+        probabilities: probability of each class, by name; they sum to 1.
+    """
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network with everything that predicting needs. `maskcls.load` makes one from a checkpoint.
+
+    Attributes:
+        network: maps images to logits.
+        model: architecture of the network.
+        classes: names of the classes, in the order of the probabilities.
+        positive: index of the positive class, None if there is none.
+        calibration: temperature and threshold.
+        input_size: pixels a side of the network's input.
+        batch_size: images at a time.
+    """
+
+    network: Network
+    model: ModelConfig
+    classes: tuple[str, ...]
+    positive: int | None
+    calibration: Calibration
+    input_size: int
+    batch_size: int
+
+    @classmethod
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        precision: Precision | None = None,
+        batch_size: int | None = None,
+    ) -> "Predictor":
+        """The predictor that a checkpoint describes.
+
+        Args:
+            checkpoint: as `load_checkpoint` returns it.
+            device: where to compute.
+            precision: auto, float32, bfloat16 or float16; None for the precision of the training.
+            batch_size: images at a time; None for as many as the training evaluated at a time.
+
+        Raises:
+            UserError: if another version of maskcls wrote the checkpoint, or an argument is out of range.
+        """
+        if batch_size is not None and batch_size < 1:
+            raise UserError(f"batch_size={batch_size}: expected a whole number, at least 1")
+        document = checkpoint.document
+        chosen, _ = choose_precision(precision or document.precision, device)
+        return cls(
+            network=restore_network(checkpoint, chosen, device),
+            model=document.model,
+            classes=document.classes,
+            positive=checkpoint.positive,
+            calibration=checkpoint.calibration,
+            input_size=document.input_size,
+            batch_size=batch_size or checkpoint.trained_with().eval_batch_size,
+        )
+
+    def answer(self, batches: Iterable[Tensor]) -> Answers:
+        """Predict prepared images.
+
+        Args:
+            batches: uint8 [batch, 3, input_size, input_size] each, RGB, on the network's device; at least one.
+        """
+        return answers_of(predict_logits(self.network, batches), self.calibration, self.positive)
+
+    def answer_images(self, images: Sequence[np.ndarray]) -> Answers:
+        """Predict a batch of images.
+
+        Args:
+            images: RGB, uint8 [height, width, 3] each, of any sizes; at least one.
+        """
+        resized = np.stack([resize_image(image, self.input_size) for image in images])
+        # channels last in memory, as in a batch of an evaluation
+        batch = torch.from_numpy(resized).to(self.network.device).permute(0, 3, 1, 2)
+        return self.answer([batch])
+
+    def demand(self) -> Demand:
+        """The memory that predicting takes."""
+        return inference_demand(self.model, len(self.classes), self.input_size)
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # text is iterable, too
+        self, images: Image, *, channels: Channels = "rgb"
+    ) -> Prediction: ...
+    @overload
+    def predict(self, images: Iterable[Image], *, channels: Channels = "rgb") -> list[Prediction]: ...
+    def predict(self, images: Image | Iterable[Image], *, channels: Channels = "rgb") -> Prediction | list[Prediction]:
+        """Predict one image, or many.
+
+        Args:
+            images: one image, or an iterable of images, which may be of different kinds and sizes: a path; a NumPy
+                array [height, width] or [height, width, 1, 3 or 4]; a PIL image; or a tensor [1, 3 or 4, height,
+                width]. Values are uint8, uint16, or floats from 0 to 1. A NumPy array or tensor with one more
+                dimension in front is several images.
+            channels: order of the channels of arrays and tensors: ``rgb``, or ``bgr`` as OpenCV reads images.
+
+        Returns:
+            One `Prediction` for one image, else a list of them, in the order of the images.
+
+        Raises:
+            UserError: if a file cannot be read, or something is not an image.
+            MachineError: if a batch does not fit in memory.
+        """
+        if is_single(images):
+            return self.predict([images], channels=channels)[0]
+        predictions: list[Prediction] = []
+        free = free_memory(self.network.device)
+        remaining = as_images(images)
+        # only files are read in threads: PIL's images are not made for threads, and generators may reuse an array
+        while batch := [
+            image if is_path(image) else self._read(image, channels) for image in islice(remaining, self.batch_size)
+        ]:
+            files = [image for image in batch if not isinstance(image, np.ndarray)]
+            with in_threads(lambda path: self._read(path, channels), files, usable_cores()) as read:
+                prepared = [image if isinstance(image, np.ndarray) else next(read) for image in batch]
+            with explained_memory("batch_size", self.batch_size, free, self.demand):
+                answers = self.answer_images(prepared)
+            predictions += self._named(answers)
+        return predictions
+
+    def _read(self, image: Image, channels: Channels) -> np.ndarray:
+        # resized at once: photographs are large
+        return resize_image(read_image(image, channels), self.input_size)
+
+    def _named(self, answers: Answers) -> list[Prediction]:
+        """Answers with the names of the classes."""
+        return [
+            Prediction(self.classes[label], float(row[label]), dict(zip(self.classes, row.tolist(), strict=True)))
+            for row, label in zip(answers.probabilities, answers.predicted, strict=True)
+        ]

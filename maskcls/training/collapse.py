@@ -1,0 +1,130 @@
+"""Trainings that collapse: the network gives every image one class, and the loss is that of guessing."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from torch import Tensor, isclose
+
+from maskcls.config import ConstantConfig, CosineConfig, TrainConfig
+from maskcls.errors import TrainingError
+from maskcls.models.document import MAX_RETRIES, EpochRow
+
+log = logging.getLogger(__name__)
+
+# optimizer steps before which a sound network may not have learned anything yet
+MIN_STEPS = 100
+# share of the loss of guessing above which nothing has been learned
+NOTHING_LEARNED = 0.97
+# each new try divides the learning rate by this
+DIVISOR = 10
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """What was seen of a collapse.
+
+    Attributes:
+        epoch: the epoch that showed it, from 1.
+        label: the class that is predicted for every validation image.
+        train_loss: mean training loss of that epoch.
+        chance_loss: loss of always predicting the classes' shares.
+    """
+
+    epoch: int
+    label: int
+    train_loss: float
+    chance_loss: float
+
+
+class CollapsedError(Exception):
+    """The training has collapsed and is to be started again."""
+
+
+@dataclass(frozen=True)
+class CollapsePolicy:
+    """How collapses are recognised, and what is done about them.
+
+    Attributes:
+        action: warn, fail, or retry from the initial weights.
+        chance_loss: as `chance_loss` returns it.
+        classes: names of the classes.
+        learning_rate: the configured learning rate of this try.
+    """
+
+    action: Literal["warn", "fail", "retry"]
+    chance_loss: float
+    classes: tuple[str, ...]
+    learning_rate: float
+
+    def react(self, collapse: Collapse, retries: int, *, is_first: bool) -> None:
+        """Say what was seen and what helps, and do what the policy says.
+
+        Args:
+            collapse: what was seen.
+            retries: how often the training was started again before.
+            is_first: whether this training has shown no collapse before; a warning is given once.
+
+        Raises:
+            TrainingError: if the training is to fail, or all retries are used up.
+            CollapsedError: if the training is to be started again.
+        """
+        seen = (
+            f"epoch {collapse.epoch}: the training has collapsed: every validation image is predicted as "
+            f"{self.classes[collapse.label]}, and the training loss, {collapse.train_loss:.4g}, is no better than "
+            f"the loss of guessing, {collapse.chance_loss:.4f}, at a learning rate of {self.learning_rate:g}"
+        )
+        lower = self.learning_rate / DIVISOR
+        helps = f"a lower optim.lr, such as {lower:g}, schedule.warmup_epochs=1 or another seed helps"
+        if self.action == "warn":
+            if is_first:
+                log.warning("%s; %s, and health.on_collapse=retry does the first two", seen, helps)
+            return
+        if self.action == "fail" or retries == MAX_RETRIES:
+            raise TrainingError(f"{seen}; {helps}")
+        log.warning("%s; starting again at a learning rate of %g, with a warm-up", seen, lower)
+        raise CollapsedError
+
+
+def chance_loss(labels: Sequence[int], weights: Sequence[float] | None) -> float:
+    """Cross-entropy of predicting for every image each class's share of the training images.
+
+    Args:
+        labels: labels of the training images.
+        weights: sampling weights of the images, None if all are equal.
+    """
+    counts = np.bincount(labels, weights)
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def find_collapse(row: EpochRow, logits: Tensor, chance: float) -> Collapse | None:
+    """Tell whether a network has learned nothing: its loss is that of guessing, and it predicts a single class.
+
+    Args:
+        row: the epoch's row of ``metrics.csv``.
+        logits: logits of the validation images, float32 [images, classes].
+        chance: as `chance_loss` returns it.
+    """
+    predicted = logits.argmax(dim=1).unique()
+    # no network starts by giving all images the same logits, so this needs no minimum of steps
+    is_dead = len(logits) > 1 and bool(isclose(logits, logits[0], rtol=0, atol=1e-6).all())
+    may_be_slow = row.step < MIN_STEPS and not is_dead
+    if may_be_slow or len(predicted) > 1 or row.train_loss < NOTHING_LEARNED * chance:
+        return None
+    return Collapse(row.epoch, int(predicted[0]), row.train_loss, chance)
+
+
+def more_careful(config: TrainConfig, retries: int) -> TrainConfig:
+    """The configuration of another try: a tenth of the learning rate for each retry, and a warm-up of one epoch."""
+    if not retries:
+        return config
+    schedule = config.schedule
+    if isinstance(schedule, ConstantConfig | CosineConfig):
+        warmup = max(schedule.warmup_epochs, min(1.0, config.epochs / 2))
+        schedule = dataclasses.replace(schedule, warmup_epochs=warmup)
+    optim = dataclasses.replace(config.optim, lr=config.optim.lr / DIVISOR**retries)
+    return dataclasses.replace(config, optim=optim, schedule=schedule)

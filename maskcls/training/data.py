@@ -1,0 +1,133 @@
+"""A data set ready to train on."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from maskcls.config import AnyDataConfig, DataConfig, SyntheticConfig, nearest
+from maskcls.data.cache import open_images
+from maskcls.data.groups import Groups, sampling_weights
+from maskcls.data.image_files import ImageFiles
+from maskcls.data.index import Index, require_classes
+from maskcls.data.loaders import LabelledImages
+from maskcls.data.readable import open_readable
+from maskcls.data.sources import open_dataset
+from maskcls.data.statistics import IMAGENET, STUDY, Normalization, measure
+from maskcls.data.streaming import Images
+from maskcls.errors import UserError
+from maskcls.models.memory import free_memory
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A data set ready to train on.
+
+    Attributes:
+        index: files, labels and classes.
+        splits: decoded images and labels, by split.
+        fingerprint: hash of the index, files that are skipped included.
+        normalization: normalization of the network's input.
+        groups: which files show one photograph, None if that is not known.
+        is_synthetic: whether the program drew the images, so that no figure says anything about masks.
+        skipped: why a file is skipped, by path.
+    """
+
+    index: Index
+    splits: Mapping[str, LabelledImages]
+    fingerprint: str
+    normalization: Normalization
+    groups: Groups | None
+    is_synthetic: bool
+    skipped: Mapping[str, str]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; a label is a position in it."""
+        return self.index.classes
+
+    def cached_bytes(self) -> int | None:
+        """Bytes of the decoded training and validation images, None if they are decoded at each read."""
+        arrays = [self.splits[name].images for name in ("train", "val")]
+        sizes = [array.nbytes for array in arrays if isinstance(array, np.ndarray)]
+        return sum(sizes) if len(sizes) == len(arrays) else None
+
+
+def load_data(config: AnyDataConfig) -> TrainingData:
+    """Find, decode and measure a data set.
+
+    Raises:
+        UserError: if it is missing, cannot be read, or lacks a class.
+    """
+    index, groups = open_dataset(config)
+    if config.positive_class is not None and config.positive_class not in index.classes:
+        hint = nearest(config.positive_class, index.classes)
+        raise UserError(
+            f"data.positive_class={config.positive_class}: the classes are {', '.join(index.classes)}{hint}; "
+            "null if none is positive"
+        )
+    fingerprint = index.fingerprint()
+
+    def opener(index: Index) -> dict[str, Images]:
+        require_classes(index)
+        files = {name: ImageFiles(index.root, split.paths, config.input_size) for name, split in index.splits.items()}
+        return open_images(files, config)
+
+    images, index, skipped = open_readable(index, opener, config.on_bad_image)
+    if "test" in index.splits and not len(index.splits["test"]):
+        log.warning("%s: no file of the test split can be read; the split is left out", index.root)
+        index = index.without_split("test")
+    splits = {name: LabelledImages(images[name], split.labels) for name, split in index.splits.items()}
+    return TrainingData(
+        index=index,
+        splits=splits,
+        fingerprint=fingerprint,
+        normalization=_normalization(config, splits["train"]),
+        groups=groups,
+        is_synthetic=isinstance(config, SyntheticConfig),
+        skipped=skipped,
+    )
+
+
+def _normalization(config: DataConfig, train: LabelledImages) -> Normalization:
+    match config.normalization:
+        case "study":
+            return STUDY
+        case "imagenet":
+            return IMAGENET
+        case "dataset":
+            return measure(train.images)
+
+
+def weights_of(config: DataConfig, data: TrainingData) -> list[float] | None:
+    """The sampling weight of each training image; None if each is drawn once an epoch.
+
+    Raises:
+        UserError: if ``data.sampling`` needs groups, and they are not known.
+    """
+    if config.sampling == "files" or (config.sampling == "auto" and config.split != "grouped"):
+        return None
+    if data.groups is None:
+        raise UserError(
+            "data.sampling=groups needs data.groups=FILE, a table of the files that show one photograph: "
+            f"maskcls-audit data.root={data.index.root} writes one"
+        )
+    return sampling_weights(data.index.splits["train"], data.groups)
+
+
+def keep_resident(config: DataConfig, data: TrainingData, device: torch.device) -> bool:
+    """Whether training and validation images are copied to the device once, rather than batch by batch.
+
+    Raises:
+        UserError: if ``data.resident=true`` contradicts ``data.cache_gb``.
+    """
+    size = data.cached_bytes()
+    if config.resident != "auto":
+        if config.resident and size is None:
+            raise UserError("data.resident=true: the images are more than the cache may hold, see data.cache_gb")
+        return config.resident
+    return device.type == "cuda" and size is not None and size <= free_memory(device) / 2

@@ -1,0 +1,246 @@
+"""The training loop."""
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+from tqdm import tqdm
+
+from maskcls.errors import TrainingError
+from maskcls.interrupts import Interrupted, deferred, leave
+from maskcls.models.document import EpochRow
+from maskcls.training.batches import TrainingBatches
+from maskcls.training.collapse import CollapsePolicy, find_collapse
+from maskcls.training.recorder import EpochResult, Recorder
+from maskcls.training.state import EpochSums, TrainingState
+from maskcls.training.validation import Validation, Validator
+
+# what helps if numbers overflow
+REMEDY = "a lower optim.lr or optim.clip_norm=1 usually helps"
+# seconds between two looks at the running loss: each makes the host wait for the device
+REFRESH_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a training goes on, and what ends it early.
+
+    Attributes:
+        epochs: number of epochs.
+        patience: epochs without a higher validation accuracy after which it stops, None for never.
+        min_delta: how much higher counts as higher.
+        collapse: how collapses are recognised, and what is done about them.
+    """
+
+    epochs: int
+    patience: int | None
+    min_delta: float
+    collapse: CollapsePolicy
+
+
+class NotFiniteError(TrainingError):
+    """A loss or a gradient was not a finite number. The weights were not touched.
+
+    Attributes:
+        epoch: number of the epoch, from 1.
+        batch: number of the batch in its epoch, from 1.
+        learning_rate: learning rate of the step.
+        files: paths of the images in the batch.
+    """
+
+    def __init__(self, state: TrainingState, batches: TrainingBatches, batch: int) -> None:
+        self.epoch, self.batch, self.learning_rate = state.progress.epoch + 1, batch + 1, state.learning_rate
+        self.files = batches.files(state.progress.epoch, batch)
+        shown = ", ".join(self.files[:3]) + (", ..." if len(self.files) > 3 else "")
+        super().__init__(
+            f"epoch {self.epoch}, step {state.progress.epoch * len(batches) + self.batch}: the loss or its gradient is "
+            f"not finite, at a learning rate of {self.learning_rate:g}, on the batch of {shown} (run.json lists all "
+            f"files); {REMEDY}"
+        )
+
+
+class Step(NamedTuple):
+    """What a step gave, on the device.
+
+    Attributes:
+        loss: mean loss, float32 [].
+        logits: float [batch, classes].
+        is_finite: whether loss and gradient were finite, bool [].
+    """
+
+    loss: Tensor
+    logits: Tensor
+    is_finite: Tensor
+
+
+def fit(
+    state: TrainingState,
+    batches: TrainingBatches,
+    validator: Validator,
+    plan: Plan,
+    recorders: Sequence[Recorder],
+) -> None:
+    """Train epoch by epoch, validating after each, until the last epoch or until early stopping.
+
+    Raises:
+        TrainingError: if a loss or a gradient is not finite, or the training has collapsed and is to fail.
+        CollapsedError: if the training has collapsed and is to be started again.
+        Interrupted: if the process was asked to stop; the recorders have been told.
+    """
+    try:
+        while not _is_finished(state, plan):
+            for recorder in recorders:
+                recorder.epoch_begins(state)
+            train_one_epoch(state, batches, recorders, f"epoch {state.progress.epoch + 1}/{plan.epochs}")
+            started = time.perf_counter()
+            validation = validator.validate(state)
+            with deferred():
+                result = _close_epoch(state, validation, validator, plan, time.perf_counter() - started, recorders)
+                for recorder in recorders:
+                    recorder.epoch_done(state, result)
+    except Interrupted:
+        leave()
+        for recorder in recorders:
+            recorder.interrupted(state)
+        raise
+    for recorder in recorders:
+        recorder.training_done(state)
+
+
+def train_one_epoch(
+    state: TrainingState, batches: TrainingBatches, recorders: Sequence[Recorder] = (), title: str = ""
+) -> None:
+    """Train on each batch once; in an epoch that was interrupted, on the remaining ones. Fills ``state.sums``.
+
+    Raises:
+        NotFiniteError: if a loss or a gradient is not finite.
+        Interrupted: between steps, if the process was asked to stop.
+    """
+    epoch = state.progress.epoch
+    if state.sums is None:
+        batches.begin(epoch)  # before the epoch counts as begun: an interruption may come in between
+        state.sums = EpochSums.on(state.device)
+    sums = state.sums
+    state.model.train()
+    refreshed = last = time.perf_counter()
+    with (
+        tqdm(total=batches.images, initial=sums.seen, desc=title, unit=" images", leave=False, disable=None) as bar,
+        closing(batches.remaining(epoch, sums.batches)) as remaining,
+    ):
+        for images, labels in remaining:
+            with deferred():
+                arrived = time.perf_counter()
+                learning_rate = state.learning_rate
+                done = step(state, images, labels)
+                sums.add(done.loss, done.logits, labels, done.is_finite, learning_rate)
+                sums.waited += arrived - last
+                sums.seconds += (now := time.perf_counter()) - last
+                last = now
+            is_due = now - refreshed > REFRESH_SECONDS
+            if is_due or state.device.type == "cpu":
+                _require_finite(state, batches, sums)
+            if is_due:
+                refreshed = now
+                if not bar.disable:
+                    bar.set_postfix(loss=f"{sums.loss:.4f}", accuracy=f"{sums.accuracy:.2%}", refresh=False)
+            bar.update(len(labels))
+            for recorder in recorders:
+                recorder.step_done(state)
+    _require_finite(state, batches, sums)
+
+
+def step(state: TrainingState, images: Tensor, labels: Tensor) -> Step:
+    """Forward, backward, update. There is no update if the loss or the gradient is not finite.
+
+    Args:
+        state: what is trained.
+        images: uint8 [batch, 3, height, width], on the device.
+        labels: int64 [batch], on the device.
+    """
+    inputs = state.transform(images)  # in float32: bfloat16 would shift the augmentation's coordinates
+    with state.precision.autocast():
+        logits = state.forward(inputs)
+        loss = state.loss_function(logits.float(), labels)
+    state.optimizer.zero_grad(set_to_none=True)
+    state.scaler.scale(loss).backward()
+    state.scaler.unscale_(state.optimizer)
+    norm = _clip(state.model, state.clip_norm)
+    # gradients of float16 may overflow, and then the scaler lowers its scale; below 1 the scale is not the cause
+    may_overflow = state.precision.name == "float16" and state.scaler.get_scale() >= 1
+    is_finite = torch.isfinite(loss if may_overflow else loss + norm)
+    if state.scaler.is_enabled() or is_finite:  # an enabled scaler checks by itself, on the device
+        state.scaler.step(state.optimizer)
+        state.schedule.step()
+    state.scaler.update()
+    if state.average is not None:
+        state.average.update_parameters(state.model)
+    state.progress = replace(state.progress, step=state.progress.step + 1)
+    return Step(loss.detach(), logits.detach(), is_finite)
+
+
+def _clip(model: nn.Module, limit: float | None) -> Tensor:
+    """Scale the gradient down to a largest norm, if there is one. Return the norm that it had."""
+    if limit is not None:
+        norm: Tensor = clip_grad_norm_(model.parameters(), limit)
+        return norm
+    return get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+
+
+def _require_finite(state: TrainingState, batches: TrainingBatches, sums: EpochSums) -> None:
+    """Wait for the device, and raise NotFiniteError if a step was not finite."""
+    if (batch := int(sums.first_bad)) >= 0:
+        raise NotFiniteError(state, batches, batch)
+
+
+def _is_finished(state: TrainingState, plan: Plan) -> bool:
+    progress = state.progress
+    is_early = plan.patience is not None and progress.epochs_without_improvement >= plan.patience
+    return progress.epoch >= plan.epochs or is_early
+
+
+def _close_epoch(
+    state: TrainingState,
+    validation: Validation,
+    validator: Validator,
+    plan: Plan,
+    validate_seconds: float,
+    recorders: Sequence[Recorder],
+) -> EpochResult:
+    """Count a trained and validated epoch in the state. Raises as `fit` does; the epoch is then not counted."""
+    sums, before = state.sums, state.progress
+    assert sums is not None
+    if not math.isfinite(validation.loss):
+        raise TrainingError(
+            f"epoch {before.epoch + 1}: the validation loss is {validation.loss} at a learning rate of "
+            f"{state.learning_rate:g}; {REMEDY}"
+        )
+    seconds = max(sums.seconds, 1e-9)
+    row = EpochRow(
+        epoch=before.epoch + 1,
+        step=before.step,
+        learning_rate=sums.learning_rate,
+        train_loss=sums.loss,
+        train_accuracy=sums.accuracy,
+        val_loss=validation.loss,
+        val_accuracy=validation.accuracy,
+        images_per_second=round(sums.seen / seconds, 2),
+        seconds=round(sums.seconds + validate_seconds, 3),
+        data_wait=round(sums.waited / seconds, 4),
+    )
+    collapse = find_collapse(row, validation.logits, plan.collapse.chance_loss)
+    if collapse is not None:
+        for recorder in recorders:
+            recorder.collapsed(state, collapse)
+        plan.collapse.react(collapse, state.retries, is_first=not state.has_collapsed)
+        state.has_collapsed = True
+    state.progress = before.after(row, plan.min_delta)
+    state.rows.append(row)
+    state.calibration = validator.calibrate(validation)
+    state.sums = None
+    return EpochResult(row, state.progress.best is row, validation.logits, sums.seconds, validate_seconds)

@@ -1,0 +1,133 @@
+"""Between the state of a training and a checkpoint."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from maskcls.errors import UserError, is_out_of_memory
+from maskcls.models.checkpoint import Checkpoint, Snapshot, require_fit
+from maskcls.models.document import Document, TrainingDocument
+from maskcls.training.randomness import capture_random, restore_random
+from maskcls.training.state import EpochSums, TrainingState
+
+
+def capture(state: TrainingState, about: Document) -> Checkpoint:
+    """The checkpoint from which a training resumes as if it had never stopped.
+
+    Args:
+        state: the training, between two steps.
+        about: what all checkpoints of the training have in common.
+    """
+    numbers, generators = capture_random(state.generator)
+    training = TrainingDocument(
+        rows=tuple(state.rows),
+        retries=state.retries,
+        scaler=state.scaler.state_dict(),
+        average_updates=None if state.average is None else int(state.average.n_averaged),
+        random=numbers,
+        partial_epoch=None if state.sums is None else state.sums.partial(),
+        has_collapsed=state.has_collapsed,
+    )
+    document = dataclasses.replace(
+        about,
+        temperature=state.calibration.temperature,
+        threshold=state.calibration.threshold,
+        progress=state.progress,
+        training=training,
+    )
+    average = {} if state.average is None else state.average.module.state_dict()
+    optimizer = {
+        position: {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        for position, values in state.optimizer.state_dict()["state"].items()
+    }
+    return Checkpoint(state.model.state_dict(), document, Snapshot(optimizer, average, generators))
+
+
+def restore(state: TrainingState, checkpoint: Checkpoint, path: Path) -> None:
+    """Put a training where a checkpoint left it.
+
+    Args:
+        state: a new training of the same configuration.
+        checkpoint: as `load_training` returns it.
+        path: file of the checkpoint, for messages.
+
+    Raises:
+        UserError: if the checkpoint is of another training, or makes no sense.
+    """
+    document, snapshot = checkpoint.document, checkpoint.snapshot
+    if snapshot is None or document.training is None:
+        raise UserError(f"ckpt={path}: holds a network for inference only, no training can resume from it")
+    average_updates = document.training.average_updates
+    if bool(snapshot.average) != (state.average is not None):
+        has = "has" if snapshot.average else "lacks"
+        raise UserError(f"ckpt={path}: {has} an average of the weights, against the configuration's ema_decay")
+    try:
+        require_fit(checkpoint.weights, state.model.state_dict())
+        state.model.load_state_dict(checkpoint.weights)
+        if state.average is not None:
+            if average_updates is None:
+                raise ValueError("the average lacks its number of updates")
+            state.average.module.load_state_dict(snapshot.average)
+            state.average.n_averaged.fill_(average_updates)
+        state.progress, state.rows = document.progress, list(document.training.rows)
+        state.retries, state.has_collapsed = document.training.retries, document.training.has_collapsed
+        state.calibration = checkpoint.calibration
+        _restore_optimizer(state, snapshot.optimizer)
+        _restore_schedule(state)
+        _restore_scaler(state, document.training.scaler)
+        partial = document.training.partial_epoch
+        state.sums = None if partial is None else EpochSums.on(state.device, partial)
+        restore_random(document.training.random, snapshot.random, state.generator)
+    except UserError as error:
+        raise UserError(f"ckpt={path}: {error}") from None
+    except Exception as error:  # a file that makes no sense may end in any error
+        if is_out_of_memory(error):
+            raise
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise UserError(f"ckpt={path}: no training can resume from it: {reason:.200}") from None
+
+
+def _restore_optimizer(state: TrainingState, stored: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """Restore moments and the like. The settings of the parameter groups stay the configuration's.
+
+    Raises:
+        ValueError: if the state is of other parameters.
+    """
+    groups = state.optimizer.state_dict()["param_groups"]
+    parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+    restored = {
+        position: {name: _like(value, parameters[position]) for name, value in values.items()}
+        for position, values in stored.items()
+    }
+    if restored and len(restored) != len(parameters):
+        raise ValueError("the optimizer's state lacks parameters")
+    state.optimizer.load_state_dict({"state": restored, "param_groups": groups})
+
+
+def _like(value: Tensor, parameter: Tensor) -> Tensor:
+    """A tensor of the optimizer's state, with the memory format of its parameter: fused kernels walk both as one."""
+    if value.shape == parameter.shape and parameter.ndim:
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    if value.ndim:
+        raise ValueError("the optimizer's state is of other parameters")
+    return value
+
+
+def _restore_scaler(state: TrainingState, stored: Mapping[str, float]) -> None:
+    if not state.scaler.is_enabled() or not stored:  # resumed in another precision
+        return
+    kinds = {name: type(value) for name, value in state.scaler.state_dict().items()}
+    # the document has floats only, and torch wants whole numbers to be int
+    state.scaler.load_state_dict({name: kinds[name](value) for name, value in stored.items()})
+
+
+def _restore_schedule(state: TrainingState) -> None:
+    """The schedule is a function of the step alone."""
+    schedule, step = state.schedule, state.progress.step
+    rates = [base * factor(step) for base, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)]
+    for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    schedule.last_epoch, schedule._step_count, schedule._last_lr = step, step + 1, rates

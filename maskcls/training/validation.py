@@ -1,0 +1,63 @@
+"""Measuring the network on the validation images after each epoch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from maskcls.data.loaders import Loader
+from maskcls.evaluation.calibration import calibrate
+from maskcls.models.calibration import Calibration, log_softmax
+from maskcls.models.network import TorchNetwork, predict_logits
+from maskcls.models.normalize import Normalize
+from maskcls.training.state import TrainingState
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What validation gave.
+
+    Attributes:
+        loss: mean cross-entropy.
+        accuracy: share of the images that were predicted right, 0..1.
+        logits: float32 [images, classes], on the CPU.
+    """
+
+    loss: float
+    accuracy: float
+    logits: Tensor
+
+
+@dataclass(frozen=True)
+class Validator:
+    """Measures a training on the validation images.
+
+    Attributes:
+        batches: the validation images.
+        normalize: from uint8 images to the network's input.
+        positive: index of the positive class, None if there is none.
+        threshold_rule: as `maskcls.evaluation.calibration.choose_threshold` takes it.
+    """
+
+    batches: Loader
+    normalize: Normalize
+    positive: int | None
+    threshold_rule: str
+
+    def validate(self, state: TrainingState) -> Validation:
+        """Predict all validation images. The model is left in evaluation mode."""
+        state.model.eval()
+        network = TorchNetwork(state.evaluated_model.eval(), self.normalize, state.precision, self.batches.device)
+        logits = predict_logits(network, (images for images, _ in self.batches))
+        log_probabilities, labels = log_softmax(logits), self._labels()
+        losses = -log_probabilities[np.arange(len(labels)), labels]
+        is_correct = log_probabilities.argmax(axis=1) == labels
+        return Validation(float(losses.mean()), float(is_correct.mean()), logits)
+
+    def calibrate(self, validation: Validation) -> Calibration:
+        """Fit temperature and threshold."""
+        return calibrate(log_softmax(validation.logits), self._labels(), self.positive, self.threshold_rule)
+
+    def _labels(self) -> np.ndarray:
+        labels: np.ndarray = self.batches.labels.numpy()
+        return labels

@@ -1,0 +1,115 @@
+"""The page of an audit: which pictures it shows, and that names are text in it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from images import scene, write_image
+
+from maskcls.audit.duplicates import EDITED, TRANSFORMED, Link, group
+from maskcls.audit.files import FileFacts
+from maskcls.audit.findings import Labelled
+from maskcls.audit.geometry import Match
+from maskcls.audit.report import IN_A_ROW, PAIRS, SHOWN_SIDE, _largest, _shrunk, _spread, write_report
+from maskcls.audit.results import AuditResult, write_results
+from maskcls.data.index import Index, Split
+
+STILL = np.eye(2, 3)
+
+
+def audited(root: Path, paths: dict[str, list[str]], links: list[Link]) -> AuditResult:
+    """The result of an audit of files, given by split; a file is of class A if its name begins with a."""
+    splits = {
+        split: Split(tuple(names), tuple(0 if Path(name).name.startswith("a") else 1 for name in names))
+        for split, names in paths.items()
+    }
+    index = Index(root, ("A", "B"), splits)
+    files = index.all_images().paths
+    facts = [
+        FileFacts(path, 9, format="PNG", width=40, height=40, mean=(0.5,) * 3, deviation=(0.1,) * 3) for path in files
+    ]
+    for position, path in enumerate(files):
+        if "broken" in path:
+            facts[position] = FileFacts(path, 9, fault="not an image")
+        else:
+            write_image(root / path, scene(position, 40))
+    return AuditResult(index, Labelled.of(index, group(len(files), links)), facts, links, [], [])
+
+
+def page_of(result: AuditResult, directory: Path) -> str:
+    directory.mkdir()
+    write_report(directory, result, write_results(directory, result))
+    return (directory / "report.html").read_text(encoding="utf-8")
+
+
+def section(page: str, heading: str) -> str:
+    """The part of a page from a heading to the next one, empty where the page has none."""
+    found = re.search(rf"<h[23]>{heading}.*?(?=<h[23]>)", page, re.DOTALL)
+    return found[0] if found else ""
+
+
+def test_pairs_stand_where_they_belong(tmp_path: Path) -> None:
+    paths = {"train": ["a0.png", "b1.png"], "val": ["a2.png", "a3.png"]}
+    links = [
+        Link(0, 2, TRANSFORMED, Match(np.diag([-1.0, 1, 1])[:2], 20, 0.95, 0.0)),
+        Link(2, 3, EDITED, Match(STILL, 30, 0.9, 0.3)),
+    ]
+    page = page_of(audited(tmp_path, paths, links), tmp_path / "audit")
+    across, edited = section(page, "Across splits"), section(page, "Related pictures")
+    assert "a0.png<br>a2.png<br>transformed: 20 features agree, correlation\n0.95, mirrored" in across
+    assert "a3.png" not in across
+    assert "a2.png<br>a3.png<br>edited: 30 features agree, correlation\n0.90<" in edited
+    weakest = section(page, "The weakest links")
+    assert weakest.index("edited") < weakest.index("transformed")
+    assert section(page, "One photograph, several classes") == ""
+
+
+def test_a_photograph_with_many_files_is_shown_in_part_and_the_rest_is_counted(tmp_path: Path) -> None:
+    paths = {"all": [f"a{i}.png" for i in range(IN_A_ROW + 2)] + ["b.png"]}
+    links = [Link(0, i, TRANSFORMED, Match(STILL, 20, 0.9, 0.0)) for i in range(1, IN_A_ROW + 3)]
+    page = page_of(audited(tmp_path, paths, links), tmp_path / "audit")
+    for heading in ("The photographs with the most files", "One photograph, several classes"):
+        shown = section(page, heading)
+        assert shown.count("<img") == IN_A_ROW
+        assert "and 3 more" in shown
+
+
+def test_names_are_text_and_files_that_cannot_be_read_are_listed(tmp_path: Path) -> None:
+    result = audited(tmp_path, {"all": ["a<b>&.png", "b<broken>.png"]}, [])
+    page = page_of(result, tmp_path / "audit")
+    assert "b&lt;broken&gt;.png" in section(page, "Files that cannot be read")
+    assert "<broken>" not in page
+    assert "Nothing was found." in page
+    for name in ("class_distribution", "samples", "side_lengths"):
+        assert (tmp_path / "audit" / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert len(re.findall(r'<img class="plot" src="data:image/png;base64,', page)) == 3
+
+
+def test_where_nothing_can_be_read_there_are_no_pictures(tmp_path: Path) -> None:
+    page = page_of(audited(tmp_path, {"all": ["a_broken.png", "b_broken.png"]}, []), tmp_path / "audit")
+    assert [path.name for path in (tmp_path / "audit" / "plots").iterdir()] == ["class_distribution.png"]
+    assert "Mean of the channels" not in page
+
+
+def test_the_largest_groups_stand_first_and_single_files_are_left_out() -> None:
+    files = Labelled(
+        np.array(["all"] * 6),
+        np.array(["A"] * 6),
+        group(6, [Link(1, 3, TRANSFORMED), Link(3, 5, TRANSFORMED), Link(0, 2, TRANSFORMED)]),
+    )
+    assert _largest(files) == [[1, 3, 5], [0, 2]]
+
+
+@pytest.mark.parametrize(("count", "last"), [(3, 2), (PAIRS, PAIRS - 1), (10 * PAIRS, 10 * PAIRS - 10)])
+def test_links_are_chosen_from_all_over_the_list(count: int, last: int) -> None:
+    chosen = _spread([Link(i, i + 1, EDITED) for i in range(count)])
+    assert len(chosen) == min(count, PAIRS)
+    assert (chosen[0].first, chosen[-1].first) == (0, last)
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 150), (7, 28), (1, 1000)])
+def test_a_picture_is_shown_in_its_shape(height: int, width: int) -> None:
+    shown = _shrunk(np.zeros((height, width, 3), dtype=np.uint8))
+    assert max(shown.shape) == SHOWN_SIDE
+    assert shown.shape[0] == max(1, round(height * SHOWN_SIDE / max(height, width)))

@@ -1,0 +1,125 @@
+"""Reading what was typed: flags, and paths that Hydra's grammar would not take."""
+
+import pytest
+from hydra.core.override_parser.types import QuotedString
+from jobs import ODD_NAMES, Command, assert_training_refused
+
+from maskcls.cli.arguments import CommandLine, parse_overrides, read_arguments
+from maskcls.errors import UserError
+
+
+def test_flags_stand_anywhere() -> None:
+    assert read_arguments(["a=1", "-m", "b=2", "--config-dir", "mine", "c=3", "--cfg=job"]) == CommandLine(
+        ("-m", "--config-dir", "mine", "--cfg", "job"), ("a=1", "b=2", "c=3")
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "flags", "overrides"),
+    [
+        (["--info"], ("--info", "all"), ()),
+        (["--info", "model=mycnn"], ("--info", "all"), ("model=mycnn",)),
+        (["-i", "searchpath", "model=mycnn"], ("-i", "searchpath"), ("model=mycnn",)),
+        (["--info=defaults"], ("--info", "defaults"), ()),
+    ],
+)
+def test_the_value_of_info_may_be_left_out(
+    typed: list[str], flags: tuple[str, ...], overrides: tuple[str, ...]
+) -> None:
+    assert read_arguments(typed) == CommandLine(flags, overrides)
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("--lr=0.1", "--lr=0.1 is not an option: values are set as key=value, without dashes; did you mean lr=...?"),
+        ("-x", "-x is not an option: values are set as key=value, without dashes; did you mean x=...?"),
+        (
+            "--config-path=configs",
+            "--config-path=configs is not an option: values are set as key=value, without dashes; "
+            "did you mean '--config-dir'?",
+        ),
+        ("--cfg", "--cfg=: expected one of job, hydra, all"),
+        ("--cfg=jobs", "--cfg=jobs: expected one of job, hydra, all"),
+        ("--info=jobs", "--info=jobs: expected one of all, config, defaults, defaults-tree, plugins, searchpath"),
+        ("--config-dir", "--config-dir=: expected a value"),
+        ("--config-dir=", "--config-dir=: expected a value"),
+        ("-m=3", "-m=3: -m takes no value"),
+    ],
+)
+def test_a_wrong_flag_is_refused(typed: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_arguments([typed])
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("optim.lr", "cannot read 'optim.lr': expected key=value (an '=' is missing); quote special characters"),
+        ("epochs=a=b", "cannot read 'epochs=a=b': expected key=value; quote special characters"),
+        ("--lr 0.1", "--lr is not an option: values are set as key=value, without dashes; did you mean lr=...?"),
+        (
+            "--config-name eval",
+            "--config-name is not an option: values are set as key=value, without dashes; did you mean '--config-dir'?",
+        ),
+        ("--cfg jobs", "--cfg=jobs: expected one of job, hydra, all"),
+        ("--multirun=3", "--multirun=3: --multirun takes no value"),
+        ("--config-dir missing", "--config-dir missing: no such folder"),
+        ("--resolve", "The --resolve flag can only be used in conjunction with --cfg or --help"),
+        ("--run -m", "Only one of --run, --multirun, --cfg, --info and --shell_completion can be specified"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_line(command: Command, typed: str, message: str) -> None:
+    assert_training_refused(command, typed, message)
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        *(("ckpt", name) for name in ODD_NAMES),
+        *(
+            (key, "a=b, c")
+            for key in ("source", "data.root", "data.cache_dir", "hydra.run.dir", "+data.root", "data.positive_class")
+        ),
+    ],
+)
+def test_hydra_reads_a_path_as_it_was_typed(key: str, name: str) -> None:
+    (override,) = parse_overrides(read_arguments([f"{key}={name}"]).overrides)
+    assert override.value() == name
+    assert override.get_key_element() == key
+    assert not override.is_sweep_override()
+
+
+@pytest.mark.parametrize("name", [name for name in ODD_NAMES if "," not in name])
+def test_a_comma_separates_paths_in_a_sweep(name: str) -> None:
+    (override,) = parse_overrides(read_arguments(["-m", f"ckpt={name},{name}"]).overrides)
+    values = list(override.sweep_iterator())
+    assert [value.text for value in values if isinstance(value, QuotedString)] == [name, name]
+
+
+def test_hydras_own_folder_is_one_path_even_in_a_sweep() -> None:
+    assert read_arguments(["-m", "hydra.sweep.dir=a,b"]).overrides == ("hydra.sweep.dir='a,b'",)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "ckpt='a=b.safetensors'",
+        'ckpt="a=b.safetensors"',
+        "data.root=null",
+        "model=mycnn",
+        "optim.lr=0.1",
+        "ckpt",
+        "~ckpt",
+    ],
+)
+def test_what_needs_no_quotes_is_left_alone(override: str) -> None:
+    assert read_arguments([override]).overrides == (override,)
+
+
+@pytest.mark.parametrize(
+    ("typed", "config_dir"), [([], None), (["--config-dir", "a"], "a"), (["-cd=a", "x=1", "--config-dir", "b"], "b")]
+)
+def test_the_last_folder_of_configuration_files_counts(typed: list[str], config_dir: str | None) -> None:
+    assert read_arguments(typed).config_dir == config_dir

@@ -1,0 +1,27 @@
+"""Data sets: all have common keys, and some have keys of their own."""
+
+import pytest
+from schema import COMMON_DATA, DATA
+
+from maskcls.config.data import AnyDataConfig, FaceMask12KConfig, FolderConfig, SyntheticConfig
+from maskcls.config.engine import as_dictionary, convert
+from maskcls.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "own"),
+    [
+        ("folder", FolderConfig, set()),
+        ("facemask12k", FaceMask12KConfig, {"download"}),
+        ("synthetic", SyntheticConfig, {"seed", "train_images", "val_images", "test_images"}),
+    ],
+)
+def test_a_data_set_has_the_common_keys_and_its_own(name: str, kind: type, own: set[str]) -> None:
+    config = convert(DATA[name], AnyDataConfig, "data")
+    assert isinstance(config, kind)
+    assert set(as_dictionary(config)) == {*COMMON_DATA, "name", *own}
+
+
+def test_only_the_published_data_set_can_be_fetched() -> None:
+    with pytest.raises(UserError, match=r"^data\.download is not a key of data=folder: allowed are root, "):
+        convert({**DATA["folder"], "download": True}, AnyDataConfig, "data")

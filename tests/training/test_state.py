@@ -1,0 +1,112 @@
+"""The state of a training: running sums of an epoch, and the average of the weights."""
+
+import math
+
+import pytest
+import torch
+from trainings import CPU, batch_of, tiny_state
+
+from maskcls.models.document import PartialEpoch
+from maskcls.training.loop import step
+from maskcls.training.state import EpochSums, average_weights
+
+FINITE, BAD = torch.tensor([True, False])
+LOGITS = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0]])
+
+
+def sums_of(*steps: tuple[float, torch.Tensor]) -> EpochSums:
+    """Sums over steps of three images, two of which are predicted right."""
+    sums = EpochSums.on(CPU)
+    for number, (loss, is_finite) in enumerate(steps, 1):
+        sums.add(torch.tensor(loss), LOGITS, torch.tensor([0, 0, 0]), is_finite, 0.1 * number)
+    return sums
+
+
+def test_the_figures_are_means_over_images() -> None:
+    sums = sums_of((1.0, FINITE))
+    sums.add(torch.tensor(3.0), LOGITS[:1], torch.tensor([1]), FINITE, 0.05)
+    assert (sums.seen, sums.batches, sums.learning_rate) == (4, 2, 0.05)
+    assert sums.loss == (3 * 1.0 + 1 * 3.0) / 4
+    assert sums.accuracy == 2 / 4
+
+
+def test_the_loss_is_summed_in_float64() -> None:
+    sums = sums_of(*[(0.1, FINITE)] * 1000)
+    assert sums.loss_sum.dtype == torch.float64
+    assert sums.loss == pytest.approx(float(torch.tensor(0.1) * 3) / 3, rel=1e-12)  # float32 would be wrong by 1e-6
+
+
+def test_the_first_bad_batch_is_kept() -> None:
+    assert int(sums_of((1.0, FINITE)).first_bad) == -1
+    assert int(sums_of((1.0, FINITE), (1.0, BAD), (1.0, FINITE), (1.0, BAD)).first_bad) == 1
+
+
+def test_an_interrupted_epoch_keeps_its_sums() -> None:
+    sums = sums_of((1.0, FINITE), (0.5, FINITE))
+    sums.seconds, sums.waited = 2.5, 0.5
+    partial = sums.partial()
+    assert partial == PartialEpoch(
+        batches=2,
+        seen=6,
+        loss_sum=4.5,
+        correct=4,
+        learning_rate=0.2,
+        seconds=2.5,
+        waited=0.5,
+        first_bad=-1,
+    )
+    restored = EpochSums.on(CPU, partial)
+    assert restored.partial() == partial
+    assert restored.loss_sum.dtype == torch.float64
+    assert restored.correct.dtype == restored.first_bad.dtype == torch.int64
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, 1.0])
+def test_an_interrupted_epoch_keeps_its_bad_batch(loss: float) -> None:
+    partial = sums_of((0.5, FINITE), (loss, BAD)).partial()
+    assert partial.first_bad == 1
+    assert math.isfinite(partial.loss_sum)  # or no document could hold it
+    assert int(EpochSums.on(CPU, partial).first_bad) == 1
+
+
+def test_the_average_follows_the_weights_and_is_what_is_evaluated() -> None:
+    state = tiny_state()
+    assert state.evaluated_model is state.model
+    state.average = average_weights(state.model, 0.5)
+    assert state.average is not None
+
+    def weight(model: torch.nn.Module) -> torch.Tensor:
+        return model.state_dict()["classifier.weight"].clone()
+
+    first = weight(state.model)
+    step(state, *batch_of(seed=1))
+    after_one = weight(state.model)
+    step(state, *batch_of(seed=2))
+    after_two = weight(state.model)
+    # the first update copies the weights, each later one goes half way
+    torch.testing.assert_close(weight(state.evaluated_model), 0.5 * after_one + 0.5 * after_two)
+    assert not torch.equal(first, after_two)
+    assert int(state.average.n_averaged) == 2
+
+
+def test_the_average_includes_buffers() -> None:
+    model = torch.nn.BatchNorm1d(2)
+    average = average_weights(model, 0.5)
+    assert average is not None
+    average.update_parameters(model)
+    model.running_mean = torch.tensor([4.0, 8.0])
+    average.update_parameters(model)
+    assert average.module.state_dict()["running_mean"].tolist() == [2.0, 4.0]
+
+
+def test_there_is_no_average_without_a_decay() -> None:
+    assert average_weights(tiny_state().model, None) is None
+
+
+def test_the_learning_rate_is_that_of_the_next_step() -> None:
+    state = tiny_state(lr=0.4)
+    state.schedule = torch.optim.lr_scheduler.LambdaLR(state.optimizer, lambda step: 0.5**step)
+    assert state.learning_rate == 0.4
+    step(state, *batch_of())
+    assert state.learning_rate == 0.2
+    assert state.device == CPU
