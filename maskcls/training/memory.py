@@ -4,14 +4,14 @@ import dataclasses
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import assert_never
 
 import torch
 from torch import nn
 
-from maskcls.config import AdamConfig, ResNet18Config, SGDConfig, TrainConfig
+from maskcls.config import ResNet18Config, TrainConfig
 from maskcls.errors import MachineError, UserError, is_out_of_memory
 from maskcls.models.memory import Demand, advice, build_on_meta, gigabytes, inference_demand, out_of_memory
+from maskcls.training.optim import moments
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +24,7 @@ BYTES_PER_PIXEL = 3_000
 def training_demand(config: TrainConfig, classes: int) -> Demand:
     """The memory of an optimizer step: weights, gradients, optimizer state, average, and a batch's activations."""
     size, optim = config.data.input_size, config.optim
-    match optim:
-        case SGDConfig():
-            moments = int(optim.momentum > 0)
-        case AdamConfig():
-            moments = 2
-        case _:
-            assert_never(optim)
-    copies = moments + (config.ema_decay is not None)
+    copies = moments(optim) + (config.ema_decay is not None)
 
     def train(images: int) -> None:
         model = build_on_meta(config.model, classes, size)

@@ -31,6 +31,17 @@ def build_optimizer(config: OptimConfig, model: nn.Module) -> Optimizer:
             assert_never(config)
 
 
+def moments(config: OptimConfig) -> int:
+    """The number of tensors as large as the weights that an optimizer keeps, for estimates of memory."""
+    match config:
+        case SGDConfig():
+            return int(config.momentum > 0)
+        case AdamConfig():
+            return 2
+        case _:
+            assert_never(config)
+
+
 def _parameter_groups(model: nn.Module, weight_decay: float, *, decay_norm_and_bias: bool) -> list[dict[str, object]]:
     parameters = list(model.parameters())
     if decay_norm_and_bias:
