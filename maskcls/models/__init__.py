@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+import torch
 from torch import nn
 
 from maskcls.config import ModelConfig, MyCNNConfig, ResNet18Config, VGG16Config
@@ -33,3 +34,9 @@ def build_model(config: ModelConfig, classes: int, input_size: int, *, pretraine
             return MyCNN(classes, input_size, config.dropout)
         case _:
             assert_never(config)
+
+
+def build_on_meta(config: ModelConfig, classes: int, input_size: int) -> nn.Module:
+    """Build the same network as `build_model`, on torch's meta device: it has shapes, but no values and no memory."""
+    with torch.device("meta"):
+        return build_model(config, classes, input_size, pretrained=False)

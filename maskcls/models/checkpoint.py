@@ -19,7 +19,7 @@ from torch import Tensor
 from maskcls.config import AnyDataConfig, as_dictionary, convert
 from maskcls.data.statistics import Normalization
 from maskcls.errors import UserError
-from maskcls.models import build_model
+from maskcls.models import build_on_meta
 from maskcls.models.calibration import Calibration
 from maskcls.models.document import Document, read_document
 from maskcls.models.tensor_file import TensorFile, TensorFileError, read_metadata, read_tensors, write_tensors
@@ -130,10 +130,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     path = find_checkpoint(path)
     try:
-        document = read_document(read_metadata(path).document)
-        expected = _expected_state(document)
+        metadata = read_metadata(path)
+        document = read_document(metadata.document)
+        expected = build_on_meta(document.model, len(document.classes), document.input_size).state_dict()
         _require_size(path, expected)  # before the tensors are in memory
-        checkpoint = _checkpoint(read_tensors(path).tensors, document)
+        checkpoint = _checkpoint(read_tensors(path, metadata).tensors, document)
         require_fit(checkpoint.weights, expected)
         if checkpoint.snapshot is not None and checkpoint.snapshot.average:
             require_fit(checkpoint.snapshot.average, expected)
@@ -169,13 +170,6 @@ def _checkpoint(tensors: Mapping[str, Tensor], document: Document) -> Checkpoint
             raise UserError(f"{name!r:.100} is not a name of the optimizer's state")
         optimizer.setdefault(int(found[1]), {})[found[2]] = tensor
     return Checkpoint(parts[""], document, Snapshot(optimizer, parts[AVERAGE], parts[RANDOM]))
-
-
-def _expected_state(document: Document) -> Mapping[str, Tensor]:
-    """The state of the network that a document names, on torch's meta device: without values, and without memory."""
-    with torch.device("meta"):
-        network = build_model(document.model, len(document.classes), document.input_size, pretrained=False)
-    return network.state_dict()
 
 
 def _require_size(path: Path, expected: Mapping[str, Tensor]) -> None:

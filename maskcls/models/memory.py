@@ -3,20 +3,19 @@
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from maskcls.config import ModelConfig
 from maskcls.control_groups import MEMBERSHIP, ROOT, control_groups
 from maskcls.errors import MachineError, is_out_of_memory
-from maskcls.models import build_model
+from maskcls.models import build_on_meta
 
 # bytes that a process takes for each byte of tensors: allocators leave gaps, and convolutions use scratch space.
 # Measured for ResNet-18 at 224 pixels on the CPU: 1.8. Without memory that is kept for the next step: 1.2
@@ -91,12 +90,6 @@ def peak_memory(compute: Callable[[], object]) -> int:
     return storages.peak
 
 
-def build_on_meta(config: ModelConfig, classes: int, input_size: int) -> nn.Module:
-    """Build the same network as `build_model`, on torch's meta device: it has shapes, but no values and no memory."""
-    with torch.device("meta"):
-        return build_model(config, classes, input_size, pretrained=False)
-
-
 def inference_demand(config: ModelConfig, classes: int, input_size: int) -> Demand:
     """The memory that predicting takes; the arguments are those of `build_model`."""
 
@@ -144,8 +137,7 @@ def _left_in_groups(root: Path, membership: Path) -> float:
     return left
 
 
-@contextmanager
-def explained_memory(key: str, size: int, free: float, demand: Callable[[], Demand]) -> Iterator[None]:
+def explained_memory(key: str, size: int, free: float, demand: Callable[[], Demand]) -> AbstractContextManager[None]:
     """If the block runs out of memory, say which batch size is likely to fit.
 
     Args:
@@ -157,12 +149,18 @@ def explained_memory(key: str, size: int, free: float, demand: Callable[[], Dema
     Raises:
         MachineError: in place of the library's own error.
     """
+    return explained(lambda: out_of_memory(key, size, free, demand()))
+
+
+@contextmanager
+def explained(explain: Callable[[], MachineError]) -> Iterator[None]:
+    """If the block runs out of memory, raise what ``explain`` returns in place of the library's own error."""
     try:
         yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        raise out_of_memory(key, size, free, demand()) from None
+        raise explain() from None
 
 
 def out_of_memory(key: str, size: int, free: float, demand: Demand) -> MachineError:

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from maskcls.models import build_model
+from maskcls.models import build_on_meta
 from maskcls.models.checkpoint import Checkpoint
 from maskcls.models.normalize import Normalize
 from maskcls.models.precision import Precision
@@ -67,8 +67,7 @@ def predict_logits(network: Network, batches: Iterable[Tensor]) -> Tensor:
 def restore_network(checkpoint: Checkpoint, precision: Precision, device: torch.device) -> TorchNetwork:
     """Build a checkpoint's network on a device, in evaluation mode, with the weights that validation measured."""
     document = checkpoint.document
-    with torch.device("meta"):  # all values come from the checkpoint
-        model = build_model(document.model, len(document.classes), document.input_size, pretrained=False)
+    model = build_on_meta(document.model, len(document.classes), document.input_size)
     model.load_state_dict(checkpoint.evaluated_weights, assign=True)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TorchNetwork(model.eval(), Normalize(document.normalization).to(device), precision, device)

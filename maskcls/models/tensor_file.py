@@ -106,14 +106,18 @@ def _digest(tensors: Mapping[str, Tensor], document: str) -> str:
     return digest.hexdigest()
 
 
-def read_tensors(path: Path) -> TensorFile:
+def read_tensors(path: Path, metadata: Metadata | None = None) -> TensorFile:
     """Read what `write_tensors` wrote.
+
+    Args:
+        path: the file.
+        metadata: as `read_metadata` returned it, if it was read before. A file that was replaced since is refused.
 
     Raises:
         TensorFileError: if the file is anything else, or damaged.
         OSError, MemoryError: if the machine fails.
     """
-    metadata = read_metadata(path)
+    metadata = metadata or read_metadata(path)
     with _told_plainly(), safe_open(path, framework="pt", backend="pread") as file:
         # not memory-mapped: such tensors are a view of the file, and change with it
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is not a dictionary

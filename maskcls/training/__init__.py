@@ -1,1 +1,1 @@
-"""Training: the loop, what it optimizes with, and the command around it."""
+"""Training: the loop, its state, what it reports, and how it resumes."""

@@ -2,15 +2,15 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
 
 from maskcls.config import ResNet18Config, TrainConfig
-from maskcls.errors import MachineError, UserError, is_out_of_memory
-from maskcls.models.memory import Demand, advice, build_on_meta, gigabytes, inference_demand, out_of_memory
+from maskcls.errors import MachineError, UserError
+from maskcls.models import build_on_meta
+from maskcls.models.memory import Demand, advice, explained, gigabytes, inference_demand, out_of_memory
 from maskcls.training.optim import moments
 
 log = logging.getLogger(__name__)
@@ -86,8 +86,9 @@ def _is_too_small(config: TrainConfig, images: int) -> bool:
     return images == 1 and isinstance(config.model, ResNet18Config) and config.data.input_size == 32
 
 
-@contextmanager
-def explained_training(config: TrainConfig, model: nn.Module, classes: int, free: float) -> Iterator[None]:
+def explained_training(
+    config: TrainConfig, model: nn.Module, classes: int, free: float
+) -> AbstractContextManager[None]:
     """If training or validation runs out of memory in the block, say which batch size is likely to fit.
 
     Args:
@@ -99,13 +100,12 @@ def explained_training(config: TrainConfig, model: nn.Module, classes: int, free
     Raises:
         MachineError: in place of the library's own error.
     """
-    try:
-        yield
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
+
+    def explain() -> MachineError:
         if model.training:
             size, demand = int(config.data.batch_size), training_demand(config, classes)
-            raise out_of_memory("data.batch_size", size, free, demand) from None
+            return out_of_memory("data.batch_size", size, free, demand)
         demand = inference_demand(config.model, classes, config.data.input_size)
-        raise out_of_memory("data.eval_batch_size", config.data.eval_batch_size, free, demand) from None
+        return out_of_memory("data.eval_batch_size", config.data.eval_batch_size, free, demand)
+
+    return explained(explain)

@@ -26,6 +26,7 @@ from maskcls.models.tensor_file import (
     MAX_HEADER_BYTES,
     TensorFile,
     TensorFileError,
+    read_metadata,
     read_tensors,
     without_duplicates,
     write_tensors,
@@ -449,3 +450,10 @@ def test_names_may_occur_once() -> None:
     assert without_duplicates([("a", 1), ("b", 2)]) == {"a": 1, "b": 2}
     with pytest.raises(ValueError, match=r"^a name occurs twice$"):
         without_duplicates([("a", 1), ("b", 2), ("a", 1)])
+
+
+def test_a_file_that_was_replaced_between_two_looks_is_refused(path: Path) -> None:
+    before = read_metadata(path)
+    write_tensors(path, TensorFile({"a": torch.ones(3)}, "another document"))
+    with pytest.raises(TensorFileError, match="the digest does not match its content"):
+        read_tensors(path, before)
