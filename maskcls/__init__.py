@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from maskcls.config.types import Precision
+    from maskcls.config.types import PrecisionChoice
     from maskcls.inference.predictor import Predictor
 
 __version__ = "0.1.0"
@@ -15,7 +15,7 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(100_000_000))
 
 
 def load(
-    path: str | Path, *, device: str = "auto", precision: "Precision | None" = None, batch_size: int | None = None
+    path: str | Path, *, device: str = "auto", precision: "PrecisionChoice | None" = None, batch_size: int | None = None
 ) -> "Predictor":
     """Load a trained network, ready to predict.
 

@@ -1,8 +1,10 @@
 """Files that appear whole or not at all, and tables that a spreadsheet can open safely."""
 
+import codecs
 import csv
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,19 +14,30 @@ from maskcls.errors import MACHINE_ERRORS
 
 
 @contextmanager
-def replaced_atomically(path: Path) -> Iterator[Path]:
+def replaced_atomically(path: Path, previous: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path to write to. Move it to ``path`` if the block succeeds, remove it if not.
 
-    A reader of ``path`` sees the old file or the whole new one, even after a loss of power.
+    A reader of ``path`` sees the old file or the whole new one, even after a loss of power. The old one becomes
+    ``previous``, if that is given.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         sync(temporary)
+        if previous is not None and path.exists():
+            with replaced_atomically(previous) as older:
+                _link(path, older)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def _link(path: Path, name: Path) -> None:
+    try:
+        name.hardlink_to(path)
+    except OSError:  # a file system without links
+        shutil.copyfile(path, name)
 
 
 def sync(path: Path) -> None:
@@ -85,7 +98,13 @@ def cell(value: object) -> object:
 
 @contextmanager
 def table(path: Path) -> Iterator[Callable[[Iterable[object]], None]]:
-    """Write a table, atomically. Yields a function that writes a row."""
-    with replaced_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        yield lambda row: writer.writerow([cell(value) for value in row])
+    """Write a table, atomically. Yields a function that writes a row.
+
+    A table with other letters than ASCII's begins with a byte-order mark, without which Excel garbles them.
+    """
+    with replaced_atomically(path) as temporary:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            yield lambda row: writer.writerow([cell(value) for value in row])
+        if not (content := temporary.read_bytes()).isascii():
+            temporary.write_bytes(codecs.BOM_UTF8 + content)

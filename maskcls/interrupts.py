@@ -1,4 +1,4 @@
-"""Requests to stop, from the user (SIGINT), the system (SIGTERM) or a scheduler whose time is up (SIGUSR1)."""
+"""Requests to stop: from the user (SIGINT), the system (SIGTERM), a closed terminal (SIGHUP), a scheduler (SIGUSR1)."""
 
 import os
 import signal
@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 
 
 class Interrupted(KeyboardInterrupt):
@@ -44,7 +45,8 @@ class _State:
 def listening() -> Iterator[None]:
     """Turn the signals into `Interrupted`, which is raised at once or, within a `deferred` block, at its end.
 
-    A second SIGINT ends the process at once. Outside of the main thread nothing is changed.
+    A second SIGINT ends the process at once. A SIGHUP that is ignored, as under nohup, stays so. Outside of the main
+    thread nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -52,7 +54,7 @@ def listening() -> Iterator[None]:
     _State.received, _State.keystrokes, _State.deferring, _State.is_leaving = None, 0, 0, False
     unraisable = sys.unraisablehook
     sys.unraisablehook = lambda event: None if event.exc_type is Interrupted else unraisable(event)
-    before = {number: signal.signal(number, _receive) for number in SIGNALS}
+    before = {number: signal.signal(number, _receive) for number in SIGNALS if not _is_ignored_hangup(number)}
     try:
         with _second_sigint_ends_the_process():
             yield
@@ -61,6 +63,10 @@ def listening() -> Iterator[None]:
             signal.signal(number, handler)
         sys.unraisablehook = unraisable
         _State.received = None
+
+
+def _is_ignored_hangup(number: int) -> bool:
+    return signal.Signals(number).name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN
 
 
 def _receive(number: int, _: FrameType | None) -> None:

@@ -1,6 +1,5 @@
 """The run directory: claiming it, writing it, reading it back."""
 
-import csv
 import json
 import os
 import platform
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from maskcls import __version__
 from maskcls.config import SCHEMAS, as_dictionary
 from maskcls.errors import MACHINE_ERRORS, MachineError, UserError
-from maskcls.files import remove_unfinished, replaced_atomically, write_json
+from maskcls.files import remove_unfinished, replaced_atomically, table, write_json
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -88,22 +87,23 @@ def read_run(directory: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def find_checkpoint(path: Path) -> Path:
+def find_checkpoint(path: Path, key: str = "ckpt") -> Path:
     """The checkpoint file that ``ckpt=path`` means.
 
     Args:
         path: a checkpoint file; a run directory, whose best checkpoint is meant; or ``RUN/best`` or ``RUN/last``.
+        key: configuration key that names the path, for messages.
 
     Raises:
         UserError: if there is none, or it cannot be reached.
     """
     try:
-        return _find_checkpoint(path)
+        return _find_checkpoint(path, key)
     except OSError as error:  # no permission, or a name that is too long
-        raise UserError(f"ckpt={path}: {error.strerror}") from None
+        raise UserError(f"{key}={path}: {error.strerror}") from None
 
 
-def _find_checkpoint(path: Path) -> Path:
+def _find_checkpoint(path: Path, key: str) -> Path:
     if path.is_file():
         return path
     name, directory = (path.name, path.parent) if path.name in ("best", "last") and not path.exists() else ("", path)
@@ -113,12 +113,14 @@ def _find_checkpoint(path: Path) -> Path:
         return found
     if any(checkpoints.glob("*.pt")):
         raise UserError(
-            f"ckpt={path}: an older version of maskcls trained this; its .pt checkpoints are not read any more"
+            f"{key}={path}: an older version of maskcls trained this; its .pt checkpoints are not read any more"
         )
+    if inside := sorted(file.name for file in path.glob("*.safetensors")):
+        raise UserError(f"ckpt={path}: holds {', '.join(inside)}: name one of them, or the run directory {path.parent}")
     if directory.is_dir():
         expected = "expected a checkpoint file or a run directory"
-        raise UserError(f"ckpt={path}: no {CHECKPOINTS}/{found.name} in this folder; {expected}")
-    raise UserError(f"ckpt={path}: no such file; a run writes RUN/{CHECKPOINTS}/{BEST} and {LAST}")
+        raise UserError(f"{key}={path}: no {CHECKPOINTS}/{found.name} in this folder; {expected}")
+    raise UserError(f"{key}={path}: no such file; a run writes RUN/{CHECKPOINTS}/{BEST} and {LAST}")
 
 
 def require_runs(directories: Sequence[Path]) -> None:
@@ -244,10 +246,9 @@ class Run:
         if not rows:
             path.unlink(missing_ok=True)
             return
-        with replaced_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        with table(path) as write:
+            for values in (rows[0], *(row.values() for row in rows)):
+                write(values)
 
     def finish(self, status: str, exit_status: int, error: str | None = None) -> None:
         """Write how the run ended.

@@ -59,7 +59,7 @@ def main() -> None:
 
 def read(path: Path) -> list[Row]:
     """The rows of a CSV file."""
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 

@@ -4,13 +4,19 @@
 
 FOLDER holds class folders, or splits that hold class folders. For more images than FOLDER has, its images are copied.
 Each copy is turned, moved, zoomed, mirrored and recoloured at random. For fewer images, some are drawn at random.
+
+    python scripts/benchmark_audit.py --data FOLDER --images 10800 --beside 2
+
+measures beside two processes that compute all the time, as a training does. Compare with --beside 0, the default.
 """
 
 import argparse
 import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,16 +36,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of images")
     parser.add_argument("--images", type=int, nargs="+", required=True, help="numbers of images; each gets an audit")
+    parser.add_argument("--beside", type=int, default=0, help="number of other processes that compute meanwhile")
     parser.add_argument("--out", type=Path, help="JSON file for the results, written after each audit")
     args = parser.parse_args()
     report: Row = {"machine": describe_machine(), "audits": []}
     for count in args.images:
         with TemporaryDirectory() as folder:
             enlarge(args.data, count, Path(folder) / "data")
-            report["audits"].append(audit(Path(folder), count))
+            with busy(args.beside):
+                report["audits"].append(audit(Path(folder), count))
         if args.out:
             args.out.write_text(json.dumps(report, indent=2) + "\n")
         print(markdown(report), flush=True)
+
+
+@contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """Keep so many cores busy during the block."""
+    workers = [get_context("spawn").Process(target=compute, daemon=True) for _ in range(processes)]
+    for worker in workers:
+        worker.start()
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+
+
+def compute() -> None:
+    """Multiply matrices for ever, in one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    matrix = torch.randn(512, 512)
+    while True:
+        matrix = torch.nn.functional.normalize(matrix @ matrix)
 
 
 def enlarge(source: Path, count: int, target: Path) -> None:

@@ -10,7 +10,7 @@ from maskcls.run import Run
 
 def config_of(command: str, *overrides: str) -> Any:
     """The configuration that ``maskcls-COMMAND OVERRIDES`` gives."""
-    return compose_jobs(command, read_arguments(overrides))[0].config
+    return compose_jobs(command, read_arguments(overrides, command))[0].config
 
 
 def small(root: Path, *overrides: str) -> Any:

@@ -1,5 +1,6 @@
 """Images and data sets that tests make."""
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -46,3 +47,38 @@ def scene(seed: int, side: int = 160) -> np.ndarray:
         corners = (rng.uniform(0, side, 2) + rng.uniform(-side / 6, side / 6, (5, 2))).astype(np.int32)
         cv2.fillPoly(image, [corners], rng.integers(0, 256, 3).tolist(), lineType=cv2.LINE_AA)
     return cv2.GaussianBlur(image, (0, 0), 0.8)
+
+
+def packed(values: np.ndarray, bits: int) -> bytes:
+    """Pack samples of so many bits, without gaps."""
+    text = "".join(f"{value:0{bits}b}" for value in values.ravel().tolist())
+    return int(text, 2).to_bytes(len(text) // 8, "big")
+
+
+def tiff(pixels: bytes, bits: int, *tags: tuple[int, int, int], order: str = "<", is_big: bool = False) -> bytes:
+    """Write a grey TIFF of 64 by 64 pixels, with more tags: number, type (3 for 16 bits, 4 for 32), value."""
+    basic = [(256, 3, 64), (257, 3, 64), (258, 3, bits), (259, 3, 1), (262, 3, 1), (273, 4, 16), (277, 3, 1)]
+    entries = sorted((*basic, (278, 3, 64), (279, 4, len(pixels)), *tags))
+    number, count = ("Q", "Q") if is_big else ("I", "H")
+    start = b"II" if order == "<" else b"MM"
+    start += (
+        struct.pack(f"{order}HHHQ", 43, 8, 0, 16 + len(pixels))
+        if is_big
+        else struct.pack(f"{order}HI8x", 42, 16 + len(pixels))
+    )
+    directory = struct.pack(order + count, len(entries))
+    for tag, kind, value in entries:
+        content = struct.pack(order + {3: "H", 4: "I"}[kind], value).ljust(8 if is_big else 4, b"\0")
+        directory += struct.pack(f"{order}HH{number}", tag, kind, 1) + content
+    return start + pixels + directory + struct.pack(order + number, 0)
+
+
+def write_unequal_dataset(root: Path) -> Path:
+    """Write 18, 9 and 9 images of WithMask, and 2, 1 and 1 of WithoutMask. They are noise: nothing tells them apart."""
+    rng = np.random.default_rng(0)
+    for split, counts in {"Train": (18, 2), "Validation": (9, 1), "Test": (9, 1)}.items():
+        for name, count in zip(CLASSES, counts, strict=True):
+            for number in range(count):
+                path = root / split / name / f"{number}.png"
+                write_image(path, noisy_image(rng, masked=False, height=24, width=24))
+    return root

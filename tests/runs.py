@@ -77,3 +77,9 @@ def tensors_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
         found |= {f"optimizer/{position}/{name}": value for name, value in values.items()}
     found |= {f"average/{name}": value for name, value in snapshot.average.items()}
     return found | {f"random/{name}": value for name, value in snapshot.random.items()}
+
+
+def differences_of_weights(one: Checkpoint, other: Checkpoint) -> list[str]:
+    """Names of the weights in which two networks differ."""
+    assert one.weights.keys() == other.weights.keys()
+    return sorted(name for name, value in one.weights.items() if not value.equal(other.weights[name]))

@@ -15,6 +15,13 @@ from maskcls.errors import UserError
 MODEL: dict[str, dict[str, Any]] = {
     "resnet18": {"name": "resnet18", "default_input_size": 64, "pretrained": False},
     "vgg16": {"name": "vgg16", "default_input_size": 64, "pretrained": False, "dropout": 0.25},
+    "mobilenet_v3_small": {
+        "name": "mobilenet_v3_small",
+        "default_input_size": 64,
+        "pretrained": False,
+        "dropout": 0.25,
+    },
+    "efficientnet_b0": {"name": "efficientnet_b0", "default_input_size": 64, "pretrained": False, "dropout": 0.25},
     "mycnn": {"name": "mycnn", "default_input_size": 16, "dropout": 0.25},
 }
 SGD: dict[str, Any] = {
@@ -36,10 +43,13 @@ COMMON_DATA: dict[str, Any] = {
     "normalization": "dataset", "val_fraction": 0.2, "test_fraction": 0.3, "split_seed": 4,
     "split": "grouped", "groups": "/data/groups.csv", "sampling": "groups",
     "cache_dir": "/cache", "cache_gb": 1.5, "workers": 2, "resident": True,
-    "on_bad_image": "skip",
+    "on_bad_image": "skip", "class_map": {"with mask": "Mask", "other": None}, "splits": {"train": "a", "val": "b"},
+    "resize": "pad",
 }  # fmt: skip
+TABLE: dict[str, Any] = {"table": "/data/labels.csv", "columns": {"path": "image id"}}
 DATA: dict[str, dict[str, Any]] = {
     "folder": {**COMMON_DATA, "name": "folder"},
+    "table": {**COMMON_DATA, **TABLE, "name": "table"},
     "facemask12k": {**COMMON_DATA, "name": "facemask12k", "download": True},
     "synthetic": {
         **COMMON_DATA, "name": "synthetic", "seed": 3, "train_images": 40, "val_images": 20, "test_images": 10,
@@ -63,12 +73,12 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "compile": False, "label_smoothing": 0.1, "ema_decay": 0.9,
         "early_stopping": {"patience": 3, "min_delta": 0.01}, "test": "both", "plots": False,
         "evaluation": {"threshold": "0.5", "equalised_size": 16}, "health": {"on_collapse": "retry"},
-        "checkpoint": {"every": "90steps"}, "resume": "/runs/a",
+        "checkpoint": {"every": "90steps"}, "resume": "/runs/a", "init": "/runs/b", "select": "balanced_accuracy",
     },
     "eval": {
         "ckpt": "/runs/best.pt", "split": "val", "device": "cpu", "threads": 3, "precision": "float32", "plots": False,
-        "data": {"root": "/data/faces", "batch_size": 16, "cache_dir": "/cache", "cache_gb": 1.5, "workers": 2,
-                 "on_bad_image": "skip"},
+        "data": {"name": None, "root": "/data/faces", "batch_size": 16, "cache_dir": "/cache", "cache_gb": 1.5,
+                 "workers": 2, "on_bad_image": "skip", "class_map": {"a": None}, "splits": {"test": "c"}, **TABLE},
         "evaluation": {"threshold": 0.25, "equalised_size": 16},
         "faces": {"mode": "auto", "model": "/models/yunet.onnx"},
     },
@@ -77,7 +87,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "precision": "float32", "cache_dir": "/cache", "faces": {"mode": "yunet", "model": "/models/yunet.onnx"},
     },
     "audit": {
-        "data": {"root": "/data/faces", "workers": 2}, "seed": 5,
+        "data": {"root": "/data/faces", "workers": 2, "class_map": {"a": "A"}, "splits": {"test": "c"}, **TABLE},
+        "seed": 5, "faces": {"mode": "yunet", "model": "/models/yunet.onnx"}, "cache_dir": "/cache",
         "fail_on": ["leak", "shortcut"],
     },
     "compare": {"runs": ["/runs/a", "/runs/b"], "split": "val", "seed": 5},

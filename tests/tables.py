@@ -6,5 +6,5 @@ from pathlib import Path
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file, each by the names of its columns."""
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))

@@ -36,7 +36,8 @@ def test_every_option_of_the_schema_has_a_file(group: str) -> None:
 
 @pytest.mark.parametrize(("group", "option"), [(group, option) for group in GROUPS for option in options(group)])
 def test_every_option_composes_and_parses(group: str, option: str) -> None:
-    config = config_of("train", f"{group}={option}", *(["data.root=faces"] if option == "folder" else []))
+    needed = {"folder": ["data.root=faces"], "table": ["data.table=labels.csv"]}
+    config = config_of("train", f"{group}={option}", *needed.get(option, []))
     assert getattr(config, group).name == option
 
 
@@ -45,7 +46,10 @@ def test_every_combination_of_options_composes_and_parses() -> None:
     with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         for names in itertools.product(*map(options, GROUPS)):
             overrides = [f"{group}={name}" for group, name in zip(GROUPS, names, strict=True)]
-            composed = hydra.compose("train", overrides=[*overrides, "data.root=faces"])
+            composed = hydra.compose(
+                "train",
+                overrides=[*overrides, "data.root=faces", *(["data.table=a"] if "data=table" in overrides else [])],
+            )
             config = parse("train", plain(composed))
             assert tuple(getattr(config, group).name for group in GROUPS) == names
 

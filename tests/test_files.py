@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and tables that are harmless to a spreadsheet."""
 
+import codecs
 import csv
 import errno
 import json
@@ -159,3 +160,13 @@ def test_a_table_that_is_not_finished_is_none(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         write_half()
     assert not list(tmp_path.glob("*.csv*"))
+
+
+@pytest.mark.parametrize(("text", "has_mark"), [("face.png", False), ("얼굴.png", True)])
+def test_a_table_says_that_it_is_utf8_where_that_matters(tmp_path: Path, text: str, *, has_mark: bool) -> None:
+    with table(tmp_path / "a.csv") as write:
+        write(["path"])
+        write([text])
+    content = (tmp_path / "a.csv").read_bytes()
+    assert content.startswith(codecs.BOM_UTF8) == has_mark
+    assert content.decode("utf-8-sig") == f"path\r\n{text}\r\n"

@@ -72,6 +72,16 @@ def test_the_handlers_are_put_back() -> None:
         pass  # a signal of before is forgotten
 
 
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with listening():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_other_threads_listen_to_nothing() -> None:
     before = signal.getsignal(signal.SIGTERM)
     found = []

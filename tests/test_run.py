@@ -199,6 +199,13 @@ def test_a_file_is_taken_whatever_it_is_called(tmp_path: Path, name: str) -> Non
     assert find_checkpoint(tmp_path / name) == tmp_path / name
 
 
+def test_the_folder_of_the_checkpoints_is_refused_with_what_it_holds(tmp_path: Path) -> None:
+    make_checkpoints(tmp_path / "run", "best.safetensors", "last.safetensors")
+    assert refusal(tmp_path / "run/checkpoints") == (
+        f"holds best.safetensors, last.safetensors: name one of them, or the run directory {tmp_path / 'run'}"
+    )
+
+
 @pytest.mark.parametrize("named", ["best.safetensors", "run", "run/best", "run/last"])
 def test_a_checkpoint_that_is_not_there_is_refused(tmp_path: Path, named: str) -> None:
     assert refusal(tmp_path / named) == (

@@ -11,6 +11,21 @@ import pytest
 CHECKOUT = Path(__file__).parents[1]
 
 
+def clone(folder: Path) -> Path:
+    subprocess.run(["git", "clone", "-q", str(CHECKOUT), str(folder)], check=True)
+    return folder
+
+
+def install(folder: Path, *what: str) -> Path:
+    """Make an environment with maskcls in it; return the folder of its console scripts."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    (packages,) = (folder / "lib").glob("python*/site-packages")
+    (packages / "dependencies.pth").write_text("\n".join(p for p in sys.path if p.endswith("site-packages")))
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "-q", "--no-deps"]
+    subprocess.run([*pip, "--no-build-isolation", *what], check=True)
+    return folder / "bin"
+
+
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the console scripts of an environment in which the wheel is installed.
@@ -18,19 +33,11 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Its dependencies are those of the environment that runs the tests.
     """
     folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    subprocess.run(["git", "clone", "-q", str(CHECKOUT), str(source)], check=True)
+    source = clone(folder / "source")
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
-    venv.create(folder / "env", with_pip=False, symlinks=True)
-    python = folder / "env" / "bin" / "python"
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", str(wheel)], check=True
-    )
-    (packages,) = (folder / "env" / "lib").glob("python*/site-packages")
-    (packages / "dependencies.pth").write_text("\n".join(p for p in sys.path if p.endswith("site-packages")))
-    return python.parent
+    return install(folder / "env", str(wheel))
 
 
 def run(scripts: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -67,6 +74,18 @@ def test_the_wheel_runs_its_own_code(scripts: Path) -> None:
     assert (
         Path(shown.stdout.strip()) == next((scripts.parent / "lib").glob("python*")) / "site-packages/maskcls/configs"
     )
+
+
+def test_an_editable_checkout_can_be_imported_from_the_folder_that_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = clone(tmp_path / "maskcls")
+    scripts = install(tmp_path / "env", "--editable", str(checkout))
+    monkeypatch.chdir(tmp_path)
+    shown = run(scripts, "python", "-c", "import maskcls; print(maskcls.__file__, maskcls.load.__name__)")
+    assert shown.stdout.split() == [str(checkout / "maskcls" / "__init__.py"), "load"], shown.stderr
+    for command in (["python", "-m", "maskcls", "train"], ["maskcls-train"]):
+        assert "name: resnet18" in run(scripts, *command, "--cfg", "job").stdout
 
 
 @pytest.mark.parametrize(

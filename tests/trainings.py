@@ -99,6 +99,12 @@ def tiny_validator(images: int = 16, batch_size: int = 5, positive: int | None =
     return Validator(Loader(tiny_images(images, seed=2), batch_size, CPU), normalize(), positive, rule)
 
 
+def validation_of(loss: float = 1.0, accuracy: float = 0.5, **changes: Any) -> Validation:
+    """What validation gives of a network that predicts every class."""
+    figures = Validation(loss, accuracy, accuracy, largest_share=0.0, never_predicted={}, logits=torch.eye(2))
+    return dataclasses.replace(figures, **changes)
+
+
 @dataclass(frozen=True)
 class ScriptedValidator(Validator):
     """Gives losses and accuracies that a test chooses, and the logits of a network that tells its images apart."""
@@ -110,7 +116,7 @@ class ScriptedValidator(Validator):
         """Return the next figures."""
         self.meanwhile()
         loss, accuracy = next(self.figures)
-        return Validation(loss, accuracy, torch.eye(2).repeat(8, 1))
+        return validation_of(loss, accuracy, logits=torch.eye(2).repeat(8, 1))
 
 
 def scripted(*figures: tuple[float, float], meanwhile: Callable[[], object] = bool) -> ScriptedValidator:
@@ -121,7 +127,7 @@ def scripted(*figures: tuple[float, float], meanwhile: Callable[[], object] = bo
 def plan_of(epochs: int, patience: int | None = None, min_delta: float = 0.0, **policy: Any) -> Plan:
     """A plan that warns of collapses."""
     collapse = CollapsePolicy(action="warn", chance_loss=math.log(2), classes=CLASSES, learning_rate=0.1)
-    return Plan(epochs, patience, min_delta, dataclasses.replace(collapse, **policy))
+    return Plan(epochs, "accuracy", patience, min_delta, dataclasses.replace(collapse, **policy))
 
 
 class Events(Recorder):
@@ -180,6 +186,8 @@ def row(epoch: int = 1, **changes: Any) -> EpochRow:
         images_per_second=3.14,
         seconds=2.0,
         data_wait=0.25,
+        val_balanced_accuracy=0.5,
+        val_never_predicted=0,
     )
     return dataclasses.replace(figures, **changes)
 

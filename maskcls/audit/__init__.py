@@ -1,1 +1,1 @@
-"""Auditing a data set: damaged files, photographs on both sides of a split, and shortcuts that a network could take."""
+"""Auditing a data set: damaged files, images on both sides of a split, and shortcuts that a network could take."""

@@ -9,6 +9,8 @@ The work grows linearly with the number of images: the codebooks grow with it, s
 import numpy as np
 import torch
 
+from maskcls.progress import progress
+
 # average number of descriptors per word
 DESCRIPTORS_PER_WORD = 8
 # principal components of the descriptors that words are made of, half of them in each codebook
@@ -58,18 +60,21 @@ class DescriptorIndex:
             part[torch.from_numpy(generator.permutation(len(sample))[:words])]
             for part in (components[:, 0::2], components[:, 1::2])
         ]
-        cells, signatures = self._encode(descriptors, indexed, probes=1)
+        cells, signatures = self._encode(descriptors, indexed, probes=1, show=True)
         cells = cells[:, 0]
         order = np.argsort(cells, kind="stable")
         self.signatures, self.owners = signatures[order], owners[indexed][order]
         self.starts = np.concatenate([[0], np.cumsum(np.bincount(cells, minlength=words * words))])
 
-    def _encode(self, descriptors: np.ndarray, rows: np.ndarray, probes: int) -> tuple[np.ndarray, np.ndarray]:
+    def _encode(
+        self, descriptors: np.ndarray, rows: np.ndarray, probes: int, *, show: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Look up the nearest words, int64 [rows, probes squared], and the signatures, uint64 [rows], of some rows."""
         probes = min(probes, len(self.codebooks[0]))
         cells = np.empty((len(rows), probes**2), dtype=np.int64)
         signatures = np.empty(len(rows), dtype=np.uint64)
-        for start in range(0, len(rows), CHUNK):
+        starts = range(0, len(rows), CHUNK)
+        for start in progress(starts, total=len(starts), phase="index", unit="parts") if show else starts:
             part = slice(start, start + CHUNK)
             centred = torch.from_numpy(descriptors[rows[part]].astype(np.float32)) - self.mean
             components = centred @ self.to_words

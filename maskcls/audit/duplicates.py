@@ -1,23 +1,29 @@
-"""Finds the files of a data set that show one photograph, from pixels alone: names and folders are not looked at."""
+"""Finds the files of a data set that show one image, from pixels alone: names and folders are not looked at."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.cluster.hierarchy import DisjointSet
-from tqdm import tqdm
 
 from maskcls.audit.candidates import DescriptorIndex
 from maskcls.audit.features import FeatureStore, mirrored
-from maskcls.audit.files import FileFacts, one_thread_each
+from maskcls.audit.files import FileFacts, Inspection, one_thread_each
 from maskcls.audit.geometry import Match, match
+from maskcls.audit.thumbnails import are_alike, confirm, neighbours
 from maskcls.cores import in_threads, usable_cores
+from maskcls.progress import progress
 
 # number of similar descriptors from which two images are compared
 MIN_VOTES = 3
-# number of images that an image is compared with, those with most similar descriptors, as it is and mirrored: faces are
-# alike, and without a bound the pairs would grow with the square of the number of images
+# number of images that an image is compared with, those with most similar descriptors, as it is and mirrored: images
+# of one kind are alike, and without a bound the pairs would grow with the square of the number of images
 MAX_CANDIDATES = 10
+# number of features below which an image's turned copies are missed more often than not, on digits and blurred faces
+FEW_FEATURES = 10
+# longer side in pixels below which features are not compared: enlarged pixels have corners in common, and among
+# scikit-learn's digits of 8 pixels, different ones match
+MIN_SIDE = 16
 # number of images whose descriptors are looked up at a time
 IMAGES_AT_A_TIME = 200
 
@@ -33,13 +39,14 @@ EVIDENCE = (IDENTICAL_FILE, IDENTICAL_PIXELS, REENCODED, RESIZED, TRANSFORMED, E
 
 @dataclass(frozen=True)
 class Link:
-    """Two files that show one photograph.
+    """Two files that show one image.
 
     Attributes:
         first, second: positions of the files.
         evidence: one of `EVIDENCE`. A ``transformed`` picture is rotated, moved, zoomed or mirrored. In an ``edited``
             one a part was replaced, for example by a drawn mask: such files are related, but not near-duplicates.
-        match: how one image lies on the other; None where they are identical.
+        match: how one image lies on the other; None where they are identical. It has no inliers where only thumbnails
+            were compared.
     """
 
     first: int
@@ -48,18 +55,33 @@ class Link:
     match: Match | None = None
 
 
-def find_links(facts: Sequence[FileFacts], store: FeatureStore) -> list[Link]:
-    """Link files that show one photograph. Links connect each group, but not every pair in it.
+def find_links(inspection: Inspection, store: FeatureStore) -> list[Link]:
+    """Link files that show one image. Links connect each group, but not every pair in it.
 
     Files that cannot be read are left out. Files of a single colour are linked only to identical files.
     """
+    facts = inspection.facts
     readable = [i for i, fact in enumerate(facts) if fact.fault is None]
     links = _identical(readable, lambda i: facts[i].digest, IDENTICAL_FILE)
     kept = [i for i in _without_copies(readable, links) if not facts[i].is_constant]
     links += (same := _identical(kept, lambda i: facts[i].pixel_digest, IDENTICAL_PIXELS))
     kept = _without_copies(kept, same)
+    duplicates = DisjointSet(kept)
     with one_thread_each():
-        return links + _similar(kept, facts, store)
+        links += _similar([image for image in kept if _is_large(facts[image])], facts, store, duplicates)
+        return links + _plain_copies(kept, inspection, store, duplicates)
+
+
+def without_features(facts: Sequence[FileFacts], store: FeatureStore) -> list[int]:
+    """List the images that have too few local features to be recognised when they are turned, cropped or mirrored."""
+    counts = np.diff(store.starts)
+    readable = [i for i, fact in enumerate(facts) if fact.fault is None]
+    return [i for i in readable if counts[i] < FEW_FEATURES or not _is_large(facts[i])]
+
+
+def _is_large(fact: FileFacts) -> bool:
+    """Whether an image is large enough for its local features to say what it shows."""
+    return max(fact.width, fact.height) >= MIN_SIDE
 
 
 def _identical(images: Iterable[int], key: Callable[[int], Hashable], evidence: str) -> list[Link]:
@@ -78,13 +100,14 @@ def _without_copies(images: Iterable[int], links: Iterable[Link]) -> list[int]:
     return [image for image in images if image not in copies]
 
 
-def _similar(images: Sequence[int], facts: Sequence[FileFacts], store: FeatureStore) -> list[Link]:
-    """Link images whose local features and pixels match."""
-    duplicates = DisjointSet(images)
+def _similar(
+    images: Sequence[int], facts: Sequence[FileFacts], store: FeatureStore, duplicates: DisjointSet
+) -> list[Link]:
+    """Link images whose local features and pixels match, and merge those that show one image in ``duplicates``."""
     links = []
-    pairs = _candidates(images, store)
+    pairs = _candidates(images, store).tolist()
     # in one thread: several would wait for each other in many small calls, and take longer
-    for first, second, mirror in tqdm(pairs.tolist(), desc="compare", unit=" pairs", leave=False, disable=None):
+    for first, second, mirror in progress(pairs, total=len(pairs), phase="compare", unit="pairs"):
         if duplicates.connected(first, second):
             continue
         found = match(store.features(first), store.features(second), mirror=bool(mirror))
@@ -93,6 +116,25 @@ def _similar(images: Sequence[int], facts: Sequence[FileFacts], store: FeatureSt
         evidence = _evidence(found, facts[first], facts[second])
         links.append(Link(first, second, evidence, found))
         if evidence != EDITED:
+            duplicates.merge(first, second)
+    return links
+
+
+def _plain_copies(
+    images: Sequence[int], inspection: Inspection, store: FeatureStore, duplicates: DisjointSet
+) -> list[Link]:
+    """Link images whose thumbnails agree and that are not linked yet: those that have few local features."""
+    links = []
+    pairs = neighbours(inspection.thumbnails, images, usable_cores())
+    for first, second in progress(pairs, total=len(pairs), phase="compare thumbnails", unit="pairs"):
+        if duplicates.connected(first, second):
+            continue
+        sizes = [(inspection.facts[image].width, inspection.facts[image].height) for image in (first, second)]
+        if not are_alike(inspection.thumbnails[first], inspection.thumbnails[second], min(map(min, sizes))):
+            continue
+        found = confirm(store.features(first), store.features(second), min(map(max, sizes)))
+        if found is not None:
+            links.append(Link(first, second, REENCODED if sizes[0] == sizes[1] else RESIZED, found))
             duplicates.merge(first, second)
     return links
 
@@ -135,8 +177,7 @@ def _candidates(images: Sequence[int], store: FeatureStore) -> np.ndarray:
 
     starts = range(0, len(images), IMAGES_AT_A_TIME)
     with in_threads(ask, starts, usable_cores()) as asked:
-        bar = tqdm(asked, total=len(starts), desc="look up", unit=" parts", leave=False, disable=None)
-        pairs = np.concatenate(list(bar))
+        pairs = np.concatenate(list(progress(asked, total=len(starts), phase="look up", unit="parts")))
     pairs = pairs[np.lexsort((pairs[:, 2], pairs[:, 1], pairs[:, 0], -pairs[:, 3]))]
     # both images of a pair may have asked for it: keep the row with more votes, which is the first
     _, first = np.unique(pairs[:, :3], axis=0, return_index=True)

@@ -1,4 +1,4 @@
-"""Local features of images, from which files that show one photograph are recognized."""
+"""Local features of images, from which files that show one image are recognized."""
 
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -12,19 +12,26 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from maskcls.audit.features import Features, FeatureStore, extract, grey_thumbnail
+from maskcls.audit.features import SIDE, Features, FeatureStore, extract, grey_thumbnail
+from maskcls.audit.quality import Look, look
+from maskcls.audit.thumbnails import SMALL_SIDE, small_thumbnail
 from maskcls.cores import in_threads
-from maskcls.data.decode import UnreadableImageError, decode_bytes, read_bytes
+from maskcls.data.decode import UnreadableImageError, decode_content, read_bytes
+from maskcls.data.faces import FaceFinder
+from maskcls.data.formats import HEAD_BYTES, format_of
+from maskcls.data.readable import report_remarks
+from maskcls.progress import progress
 
 # formats by the suffixes of file names
 FORMATS = {
-    **dict.fromkeys((".jpg", ".jpeg", ".jpe"), "JPEG"),
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
     **dict.fromkeys((".tif", ".tiff"), "TIFF"),
-    **{f".{name.lower()}": name for name in ("PNG", "BMP", "WEBP", "GIF")},
+    **dict.fromkeys((".heic", ".heif"), "HEIC"),
+    **dict.fromkeys((".jp2", ".j2k", ".j2c"), "JPEG 2000"),
+    **{f".{name.lower()}": name for name in ("PNG", "BMP", "WEBP", "GIF", "AVIF")},
 }
-# mode of an ordinary photograph; others are grey, or have a palette, an alpha channel or more than 8 bits
+# mode of an ordinary image; others are grey, or have a palette, an alpha channel or more than 8 bits
 USUAL_MODE = "RGB"
 # an image has a single colour where its pixels deviate by less than this, two of 255 levels
 CONSTANT = 2 / 255
@@ -46,10 +53,12 @@ class FileFacts:
         digest: SHA-256 of the bytes.
         format: format of the content: PNG, JPEG, ..., or unknown.
         mode: Pillow's name of the pixel format: RGB, L (grey), P (palette), RGBA, I;16, ...
-        is_truncated: whether the end of the file is missing, although it can be decoded.
+        damage: what is wrong with a file that can be decoded in part, None where it is whole.
+        remark: what is odd about a file that can be decoded whole, such as corrupt data; empty for an ordinary one.
         width, height: size in pixels, as the image is shown.
         pixel_digest: SHA-256 of the size and the RGB pixels.
         mean, deviation: mean and standard deviation of each channel, red, green and blue, 0..1.
+        has_face: whether a face was found, None where none was looked for.
     """
 
     path: str
@@ -58,17 +67,19 @@ class FileFacts:
     digest: str = ""
     format: str = "unknown"
     mode: str = ""
-    is_truncated: bool = False
+    damage: str | None = None
+    remark: str = ""
     width: int = 0
     height: int = 0
     pixel_digest: str = ""
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
+    has_face: bool | None = None
 
     @property
     def suffix_lies(self) -> bool:
         """Whether the file name has the suffix of another format."""
-        return self.fault is None and FORMATS[Path(self.path).suffix.lower()] != self.format
+        return self.fault is None and FORMATS.get(Path(self.path).suffix.lower(), self.format) != self.format
 
     @property
     def name_is_unreadable(self) -> bool:
@@ -88,33 +99,47 @@ class Inspection(NamedTuple):
         facts: facts about each file.
         spectra: float32 [files, BANDS], as `spectrum` returns them.
         borders: uint8 [files, values], as `border` returns them.
+        thumbnails: uint8 [files, SMALL_SIDE, SMALL_SIDE], as `small_thumbnail` returns them.
+        looks: float32 [files, measures], as `look` returns them.
     """
 
     facts: list[FileFacts]
     spectra: np.ndarray
     borders: np.ndarray
+    thumbnails: np.ndarray
+    looks: np.ndarray
 
 
 class _Measured(NamedTuple):
     features: Features
     spectrum: np.ndarray
     border: np.ndarray
+    thumbnail: np.ndarray
+    look: Look
 
 
-def inspect_files(root: Path, paths: Sequence[str], store: FeatureStore, threads: int) -> Inspection:
-    """Read each file once, in parallel, and add its local features to ``store`` in the order of ``paths``."""
+def inspect_files(
+    root: Path, paths: Sequence[str], store: FeatureStore, threads: int, finder: FaceFinder | None = None
+) -> Inspection:
+    """Read each file once, in parallel, and add its local features to ``store`` in the order of ``paths``.
+
+    Args:
+        finder: looks for a face in each image; None to look for none.
+    """
     border_values = (BORDER_SIDE**2 - (BORDER_SIDE - 2 * BORDER_WIDTH) ** 2) * 3
     spectra = np.zeros((len(paths), BANDS), dtype=np.float32)
     borders = np.zeros((len(paths), border_values), dtype=np.uint8)
+    thumbnails = np.zeros((len(paths), SMALL_SIDE, SMALL_SIDE), dtype=np.uint8)
+    looks = np.zeros((len(paths), len(Look._fields)), dtype=np.float32)
     facts = []
-    with one_thread_each(), in_threads(lambda path: _inspect(root, path), paths, threads) as inspected:
-        bar = tqdm(inspected, total=len(paths), desc="read", unit=" images", leave=False, disable=None)
-        for row, (fact, measured) in enumerate(bar):
+    with one_thread_each(), in_threads(lambda path: _inspect(root, path, finder), paths, threads) as inspected:
+        for row, (fact, measured) in enumerate(progress(inspected, total=len(paths), phase="read", unit="files")):
             facts.append(fact)
             store.add(measured and measured.features)
             if measured is not None:
-                spectra[row], borders[row] = measured.spectrum, measured.border
-    return Inspection(facts, spectra, borders)
+                _, spectra[row], borders[row], thumbnails[row], looks[row] = measured
+    report_remarks({fact.path: fact.remark for fact in facts if fact.remark})
+    return Inspection(facts, spectra, borders, thumbnails, looks)
 
 
 @contextmanager
@@ -133,30 +158,38 @@ def one_thread_each() -> Iterator[None]:
         torch.set_num_threads(before[1])
 
 
-def _inspect(root: Path, path: str) -> tuple[FileFacts, _Measured | None]:
-    content, kind = b"", "unknown"
+def _inspect(root: Path, path: str, finder: FaceFinder | None) -> tuple[FileFacts, _Measured | None]:
+    content = b""
     try:
         content = read_bytes(root / path)
-        kind, mode = _format_and_mode(content)
-        image = decode_bytes(content, root / path)
+        decoded = decode_content(content, root / path)
     except UnreadableImageError as error:
-        fault = "cut off: its end is missing" if is_truncated(content, kind) else str(error)
-        return FileFacts(path, len(content), fault.removeprefix(f"{root / path}: "), format=kind), None
+        fault = str(error).removeprefix(f"{root / path}: ")
+        return FileFacts(path, len(content), fault, format=format_of(content[:HEAD_BYTES]) or "unknown"), None
+    image = decoded.image
     mean, deviation = (values.ravel() / 255 for values in cv2.meanStdDev(image))
     facts = FileFacts(
         path=path,
         size=len(content),
         digest=hashlib.sha256(content).hexdigest(),
-        format=kind,
-        mode=mode,
-        is_truncated=is_truncated(content, kind),
+        format=format_of(content[:HEAD_BYTES]) or "unknown",
+        mode=_mode(content),
+        damage=decoded.damage,
+        remark=decoded.remark,
         width=image.shape[1],
         height=image.shape[0],
         pixel_digest=_pixel_digest(image),
         mean=tuple(mean.tolist()),
         deviation=tuple(deviation.tolist()),
+        has_face=None if finder is None else finder.find(image).finding != "none",
     )
-    return facts, _Measured(extract(grey_thumbnail(image)), spectrum(image), border(image))
+    return facts, _measure(image)
+
+
+def _measure(image: np.ndarray) -> _Measured:
+    thumbnail = grey_thumbnail(image)
+    grey = thumbnail if max(image.shape[:2]) >= SIDE else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return _Measured(extract(thumbnail), spectrum(image), border(image), small_thumbnail(grey), look(image, grey))
 
 
 def _pixel_digest(image: np.ndarray) -> str:
@@ -165,35 +198,15 @@ def _pixel_digest(image: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _format_and_mode(content: bytes) -> tuple[str, str]:
-    from PIL import Image, UnidentifiedImageError
+def _mode(content: bytes) -> str:
+    """Return Pillow's name of an image's pixel format; empty if Pillow does not know the image's format."""
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(content)) as header:  # reads no pixels
-            return ("JPEG" if header.format == "MPO" else header.format or "unknown"), header.mode
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
-        return "unknown", ""
-
-
-def is_truncated(content: bytes, kind: str) -> bool:
-    """Tell whether the end of an image file is missing. Some decoders fill it with grey without an error.
-
-    Args:
-        kind: format of the content: PNG, JPEG, ... For TIFF and unknown formats the answer is always no.
-    """
-    match kind:
-        case "JPEG":  # end of image, after the last start of scan
-            return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
-        case "PNG":
-            return b"IEND" not in content[-4096:]
-        case "GIF":
-            return not content.rstrip(b"\0").endswith(b";")
-        case "WEBP":
-            return len(content) < struct.unpack("<I", content[4:8])[0] + 8
-        case "BMP":
-            return len(content) < struct.unpack("<I", content[2:6])[0]
-        case _:
-            return False
+            return header.mode
+    except (Image.DecompressionBombError, OSError, ValueError, SyntaxError):  # UnidentifiedImageError is an OSError
+        return ""
 
 
 def spectrum(image: np.ndarray) -> np.ndarray:
@@ -208,7 +221,7 @@ def spectrum(image: np.ndarray) -> np.ndarray:
 
 
 def border(image: np.ndarray) -> np.ndarray:
-    """Return the colours along an image's border, uint8 [values], without the middle where the face is."""
+    """Return the colours along an image's border, uint8 [values], without the middle where the object is."""
     small = cv2.resize(image, (BORDER_SIDE, BORDER_SIDE), interpolation=cv2.INTER_AREA)
     is_border = np.ones((BORDER_SIDE, BORDER_SIDE), dtype=bool)
     is_border[BORDER_WIDTH:-BORDER_WIDTH, BORDER_WIDTH:-BORDER_WIDTH] = False

@@ -1,4 +1,4 @@
-"""Tests whether two images show one photograph: one affine map aligns features, and the aligned pixels agree."""
+"""Tests whether two images show one image: one affine map aligns features, and the aligned pixels agree."""
 
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ CHANGED_LEVELS = 30
 
 
 class Match(NamedTuple):
-    """How one image lies on another that shows the same photograph.
+    """How one image lies on another that shows the same picture.
 
     Attributes:
         matrix: float64 [2, 3], affine map from positions in the first thumbnail to positions in the second; its
@@ -66,7 +66,7 @@ def match(first: Features, second: Features, *, mirror: bool) -> Match | None:
         mirror: whether to suppose that one of them is mirrored.
 
     Returns:
-        None where they do not show one photograph.
+        None where they do not show one image.
     """
     alignment = align(first, second, mirror=mirror)
     if alignment is None:

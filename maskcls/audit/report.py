@@ -9,16 +9,33 @@ import cv2
 import numpy as np
 
 from maskcls.audit.duplicates import EDITED, EVIDENCE, Link
-from maskcls.audit.findings import Labelled, conflicts
+from maskcls.audit.issues import Issue
+from maskcls.audit.labelled import Labelled, conflicts, groups_of
 from maskcls.audit.results import AuditResult
 from maskcls.data.decode import UnreadableImageError, decode_image
 from maskcls.files import replaced_atomically
+from maskcls.progress import progress
 from maskcls.reporting.plots import class_distribution, sample_grid, side_lengths
+from maskcls.wording import counted
 
 # longer side in pixels of a picture on the page
 SHOWN_SIDE = 112
 # largest number of pictures in a row, of rows, and of pairs, in each section
 IN_A_ROW, ROWS, PAIRS = 10, 12, 24
+# largest number of leaked files that are shown as pictures; a table lists all of them
+LEAKS = 200
+# what is written above the pictures of a fault
+FAULTS = {
+    "cut_off": "The end of the file is missing",
+    "single_colour": "A single colour",
+    "dark": "Dark",
+    "bright": "Too bright",
+    "low_contrast": "Little contrast",
+    "blurred": "Blurred",
+    "odd_size": "An unusual size",
+    "odd_aspect": "An unusual shape",
+    "no_face": "No face was found",
+}
 # number of pictures in the plot of samples
 SAMPLES = 32
 
@@ -40,17 +57,19 @@ def write_report(directory: Path, result: AuditResult, content: Mapping[str, Any
         loader=jinja2.PackageLoader("maskcls.audit", ""), autoescape=True, undefined=jinja2.StrictUndefined
     )
     matched = [link for link in result.links if link.match]
-    splits, facts = result.files.splits, result.facts
+    leaked = [issue for issue in result.issues if issue.kind == "leak"]
     page = environment.get_template("report.html").render(
         audit=content,
+        counted=counted,
         plots=[(path.stem.replace("_", " "), _data_url(path.read_bytes(), "png")) for path in sorted(plots.glob("*"))],
         evidence=EVIDENCE,
         largest=_rows(result, _largest(result.files)),
-        across=_pairs(result, _spread([link for link in matched if splits[link.first] != splits[link.second]])),
+        leaked=_leaks(result, progress(leaked[:LEAKS], total=len(leaked[:LEAKS]), phase="draw", unit="pairs")),
+        all_leaked=[(result.facts[one.image].path, result.facts[one.related or 0].path, one) for one in leaked],
         edited=_pairs(result, _spread([link for link in matched if link.evidence == EDITED])),
         weakest=_pairs(result, sorted(matched, key=lambda link: link.match.agreement if link.match else 1.0)[:PAIRS]),
         conflicts=_rows(result, conflicts(result.files)[:ROWS]),
-        bad=_pictures(result, [i for i, fact in enumerate(facts) if fact.is_constant or fact.is_truncated][:PAIRS]),
+        faults=[(title, *_faulty(result, fault)) for fault, title in FAULTS.items()],
     )
     with replaced_atomically(directory / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
@@ -74,7 +93,22 @@ def _draw_plots(directory: Path, result: AuditResult) -> None:
 
 def _pictures(result: AuditResult, positions: Iterable[int]) -> list[dict[str, str]]:
     paths = [result.facts[position].path for position in positions]
-    return [{"source": _small_version(result.index.root / path), "path": path} for path in paths]
+    return [{"source": _small_version(result.index.root / path), "path": path, "detail": ""} for path in paths]
+
+
+def _faulty(result: AuditResult, fault: str) -> tuple[list[dict[str, str]], int]:
+    """Return the pictures of the worst files with a fault, each with what is said of it, and the number of others."""
+    issues = [issue for issue in result.issues if issue.fault == fault]
+    pictures = _pictures(result, [issue.image for issue in issues[:PAIRS]])
+    shown = [{**picture, "detail": issue.detail} for picture, issue in zip(pictures, issues, strict=False)]
+    return shown, len(issues[PAIRS:])
+
+
+def _leaks(result: AuditResult, issues: Iterable[Issue]) -> list[dict[str, Any]]:
+    return [
+        {"pictures": _pictures(result, (one.image, one.related or 0)), "text": f"{one.detail}, {one.score:.2f}"}
+        for one in issues
+    ]
 
 
 def _rows(result: AuditResult, parts: Iterable[Sequence[int]]) -> list[dict[str, Any]]:
@@ -83,15 +117,21 @@ def _rows(result: AuditResult, parts: Iterable[Sequence[int]]) -> list[dict[str,
 
 
 def _pairs(result: AuditResult, links: Iterable[Link]) -> list[dict[str, Any]]:
-    return [{"pictures": _pictures(result, (link.first, link.second)), "link": link} for link in links]
+    return [{"pictures": _pictures(result, (link.first, link.second)), "text": _agreement(link)} for link in links]
+
+
+def _agreement(link: Link) -> str:
+    """Say how well the files of a link agree."""
+    if link.match is None:
+        return link.evidence
+    features = f"{link.match.inliers} features agree, " if link.match.inliers else ""
+    mirrored = ", mirrored" if link.match.is_mirrored else ""
+    return f"{link.evidence}: {features}correlation {link.match.agreement:.2f}{mirrored}"
 
 
 def _largest(files: Labelled) -> list[list[int]]:
     """Return the positions of the files in each of the largest groups."""
-    by_group: dict[int, list[int]] = {}
-    for position, group in enumerate(files.groups.unedited.tolist()):
-        by_group.setdefault(group, []).append(position)
-    largest = sorted(by_group.values(), key=lambda part: -len(part))[:ROWS]
+    largest = sorted(groups_of(files.groups.unedited), key=lambda part: (-len(part), part))[:ROWS]
     return [part for part in largest if len(part) > 1]
 
 

@@ -1,4 +1,4 @@
-"""Everything that an audit found, and its files: audit.json, groups.csv and links.csv."""
+"""Everything that an audit found, and its files: audit.json, issues.csv, groups.csv and links.csv."""
 
 import dataclasses
 from collections import Counter
@@ -11,7 +11,9 @@ import numpy as np
 
 from maskcls.audit.duplicates import EVIDENCE, Link
 from maskcls.audit.files import FileFacts
-from maskcls.audit.findings import Finding, Labelled, conflicts, leaks
+from maskcls.audit.findings import Finding
+from maskcls.audit.issues import Issue
+from maskcls.audit.labelled import Labelled, conflicts, leaks
 from maskcls.audit.shortcuts import Shortcut
 from maskcls.data.index import Index
 from maskcls.files import table, write_json
@@ -19,18 +21,33 @@ from maskcls.files import table, write_json
 
 @dataclass(frozen=True)
 class AuditResult:
-    """Everything that an audit found; facts are in the order of the files, findings in that of their severity."""
+    """Everything that an audit found.
+
+    Attributes:
+        index: the data set.
+        files: split, class and group of each file.
+        facts: facts about each file.
+        links: pairs of files that show one image.
+        shortcuts: what tells the classes apart.
+        not_measured: why shortcuts were not measured, None where they were.
+        issues: what is wrong with single files, the most severe first.
+        findings: conclusions, the most severe first.
+        few_features: number of files of which turned, cropped and mirrored copies are not found.
+    """
 
     index: Index
     files: Labelled
     facts: Sequence[FileFacts]
     links: Sequence[Link]
     shortcuts: Sequence[Shortcut]
+    not_measured: str | None
+    issues: Sequence[Issue]
     findings: Sequence[Finding]
+    few_features: int
 
 
 def write_results(directory: Path, result: AuditResult) -> dict[str, Any]:
-    """Write audit.json, groups.csv and links.csv into a directory.
+    """Write audit.json, issues.csv, groups.csv and links.csv into a directory.
 
     Returns:
         Content of audit.json.
@@ -48,9 +65,21 @@ def write_results(directory: Path, result: AuditResult) -> dict[str, Any]:
             if found:
                 numbers = (found.inliers, f"{found.agreement:.3f}", f"{found.changed:.3f}", int(found.is_mirrored))
             write([*ends, link.evidence, *numbers])
+    _write_issues(directory, result)
     content = summarize(result)
     write_json(directory / "audit.json", content)
     return content
+
+
+def _write_issues(directory: Path, result: AuditResult) -> None:
+    files = result.files
+    with table(directory / "issues.csv") as write:
+        write(["path", "kind", "fault", "severity", "score", "split", "class", "related", "detail"])
+        for one in result.issues:
+            related = "" if one.related is None else result.facts[one.related].path
+            split, name = str(files.splits[one.image]), str(files.classes[one.image])
+            path, score = result.facts[one.image].path, f"{one.score:.3f}"
+            write([path, one.kind, one.fault, one.severity, score, split, name, related, one.detail])
 
 
 def summarize(result: AuditResult) -> dict[str, Any]:
@@ -68,10 +97,11 @@ def summarize(result: AuditResult) -> dict[str, Any]:
         "findings": [dataclasses.asdict(finding) for finding in result.findings],
         "bad_files": {
             "unreadable": {fact.path: fact.fault for fact in facts if fact.fault},
-            "truncated": [fact.path for fact in facts if fact.is_truncated],
+            "damaged": {fact.path: fact.damage for fact in facts if fact.damage},
             "single_colour": [fact.path for fact in facts if fact.is_constant],
             "suffix_lies": {fact.path: fact.format for fact in facts if fact.suffix_lies},
         },
+        "faults": dict(Counter(issue.fault for issue in result.issues)),
         "modes": dict(Counter(fact.mode for fact in facts if fact.fault is None).most_common()),
         "sides": _sides(facts, files),
         "normalization": normalization(facts),
@@ -79,6 +109,7 @@ def summarize(result: AuditResult) -> dict[str, Any]:
             "all": len(np.unique(groups)),
             "by_class": {name: len(np.unique(groups[files.classes == name])) for name in index.classes},
             "links": {evidence: found[evidence] for evidence in EVIDENCE},
+            "files_with_few_features": result.few_features,
         },
         "leaks": [
             {"split": one.split, "class": one.class_name, "files": one.files, "files_also_in_train": one.also_in_train}
@@ -86,6 +117,7 @@ def summarize(result: AuditResult) -> dict[str, Any]:
         ],
         "conflicts": [[facts[i].path for i in part] for part in conflicts(files)],
         "shortcuts": [shortcut._asdict() for shortcut in result.shortcuts],
+        "shortcuts_not_measured": result.not_measured,
     }
 
 

@@ -1,19 +1,28 @@
-"""Measures how well the classes can be told apart without seeing a face: by file size, spectrum, colour or border."""
+"""Measures how well the classes can be told apart without the object: by the file, the spectrum, colour or border."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from maskcls.audit.files import Inspection
+from maskcls.progress import progress
 
 # folds of the cross-validation
 FOLDS = 5
 # resamples of the bootstrap
 RESAMPLES = 1000
 
+COLOUR, BORDER = "the mean colour", "the border (the middle left out)"
+# evidence that can be the object itself, and when: it is no reason to call an accuracy worthless
+CAVEATS = {
+    COLOUR: "this may be the colour of the objects themselves",
+    BORDER: "this may be the objects themselves, where they reach the edge of the image",
+}
+
 
 class Shortcut(NamedTuple):
-    """How well the classes can be told apart by one kind of evidence that has nothing to do with faces.
+    """How well the classes can be told apart by one kind of evidence that should have nothing to do with them.
 
     Attributes:
         name: the kind of evidence.
@@ -28,9 +37,25 @@ class Shortcut(NamedTuple):
     chance: float
 
     @property
+    def caveat(self) -> str:
+        """Why the evidence may be harmless, "" where nothing excuses it."""
+        return CAVEATS.get(self.name, "")
+
+    @property
     def is_severe(self) -> bool:
-        """Whether the whole interval is more than half of the way from guessing to certainty."""
-        return self.interval[0] > (1 + self.chance) / 2
+        """Whether the whole interval is more than half of the way from guessing to certainty, without a caveat."""
+        return self.interval[0] > (1 + self.chance) / 2 and not self.caveat
+
+
+def why_not_measured(inspection: Inspection, *, labels: np.ndarray, groups: np.ndarray) -> str | None:
+    """Say why shortcuts cannot be measured on some files; None where they can."""
+    readable = np.array([fact.fault is None for fact in inspection.facts], dtype=bool)
+    sizes = [len(np.unique(groups[readable & (labels == label)])) for label in np.unique(labels)]
+    if len(sizes) < 2:
+        return "there are no two classes to tell apart"
+    if min(sizes) < FOLDS:
+        return f"a class has only {min(sizes)} different images that can be read, and {FOLDS} are needed"
+    return None
 
 
 def measure_shortcuts(
@@ -38,7 +63,8 @@ def measure_shortcuts(
 ) -> list[Shortcut]:
     """Cross-validate gradient-boosted trees on each kind of evidence alone.
 
-    A group is never on both sides of a fold. Files that cannot be read are left out.
+    A group is never on both sides of a fold. Files that cannot be read are left out. `why_not_measured` must have
+    nothing against it.
 
     Args:
         labels: int64 [files], positions in the list of classes.
@@ -46,40 +72,64 @@ def measure_shortcuts(
         seed: seed of the trees, the folds and the bootstrap.
 
     Returns:
-        Shortcuts, the most accurate first; an empty list where a class has fewer groups than there are folds.
+        Shortcuts, the most accurate first.
     """
     readable = np.array([fact.fault is None for fact in inspection.facts])
-    labels, groups = labels[readable], groups[readable]
-    smallest = min((len(np.unique(groups[labels == label])) for label in np.unique(labels)), default=0)
-    if len(np.unique(labels)) < 2 or smallest < FOLDS:
-        return []
     facts = [fact for fact in inspection.facts if fact.fault is None]
     evidence = {
         "width, height and bytes of the file": np.array([(f.width, f.height, f.size) for f in facts], dtype=np.float64),
         "the spectrum": inspection.spectra[readable],
-        "the mean colour": np.array([fact.mean for fact in facts]),
-        "the border (the middle left out)": inspection.borders[readable],
+        COLOUR: np.array([fact.mean for fact in facts]),
+        BORDER: inspection.borders[readable],
     }
-    found = [_measure(name, values, labels=labels, groups=groups, seed=seed) for name, values in evidence.items()]
+    names, labels = np.unique(labels[readable], return_inverse=True)
+    groups = groups[readable]
+    found = []
+    predicted = _cross_validate([*evidence.values()], labels=labels, groups=groups, seed=seed)
+    for name, probabilities in zip(evidence, predicted, strict=True):
+        # dividing by the number of files makes all classes equally likely
+        correct = (probabilities / np.bincount(labels)).argmax(axis=1) == labels
+        interval = _bootstrap(correct, labels=labels, groups=groups, seed=seed)
+        found.append(Shortcut(name, balanced_accuracy(correct, labels=labels), interval, 1 / len(names)))
     return sorted(found, key=lambda shortcut: -shortcut.accuracy)
 
 
-def _measure(name: str, values: np.ndarray, *, labels: np.ndarray, groups: np.ndarray, seed: int) -> Shortcut:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+def _cross_validate(evidence: Sequence[np.ndarray], *, labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """Predict each file from each kind of evidence by a model that was trained without the file's group.
 
-    smallest_leaf = int(np.clip(len(values) // 50, 2, 20))  # of a few files, 20 would be most
+    scikit-learn's trees would start OpenMP threads, which spin while they wait for each other: beside another busy
+    program they take 30 times as long. One thread loses little, and models cannot be trained in several threads at the
+    same time, because scikit-learn changes the filters of warnings meanwhile, which are the whole process's.
+
+    Args:
+        evidence: [files, values] of each kind.
+        labels: int64 [files], 0 to the number of classes.
+
+    Returns:
+        Probabilities, float64 [kinds, files, classes].
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.model_selection import StratifiedGroupKFold
+    from threadpoolctl import threadpool_limits
+
+    classes = int(labels.max()) + 1
+    rounds = int(np.clip(200 // classes, 10, 50))  # each round grows a tree for each class
     model = HistGradientBoostingClassifier(
-        max_iter=50, min_samples_leaf=smallest_leaf, early_stopping=False, random_state=seed
+        learning_rate=min(5 / rounds, 0.3),
+        max_iter=rounds,
+        min_samples_leaf=int(np.clip(len(labels) // 50, 2, 20)),  # of a few files, 20 would be most
+        early_stopping=False,
+        random_state=seed,
     )
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    probabilities = cross_val_predict(model, values, labels, groups=groups, cv=folds, method="predict_proba")
-    classes, counts = np.unique(labels, return_counts=True)
-    # dividing by the number of files makes all classes equally likely
-    correct = classes[(probabilities / counts).argmax(axis=1)] == labels
-    accuracy = balanced_accuracy(correct, labels=labels)
-    interval = _bootstrap(correct, labels=labels, groups=groups, seed=seed)
-    return Shortcut(name, accuracy, interval, 1 / len(np.unique(labels)))
+    folds = list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels, groups))
+    jobs = [(kind, *fold) for kind in range(len(evidence)) for fold in folds]
+    probabilities = np.zeros((len(evidence), len(labels), classes))
+    with threadpool_limits(limits=1, user_api="openmp"):
+        for kind, trained, judged in progress(jobs, total=len(jobs), phase="shortcuts", unit="models"):
+            model.fit(evidence[kind][trained], labels[trained])
+            # a class may have all its groups in one fold
+            probabilities[kind, judged[:, None], model.classes_] = model.predict_proba(evidence[kind][judged])
+    return probabilities
 
 
 def balanced_accuracy(correct: np.ndarray, *, labels: np.ndarray) -> float:

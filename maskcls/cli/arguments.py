@@ -14,11 +14,16 @@ from maskcls.errors import UserError
 
 # keys whose values are paths and taken as typed, because Hydra's grammar does not read '=', brackets or Korean letters
 PATH_KEYS = (
-    *("ckpt", "source", "data.root", "data.groups", "resume", "data.cache_dir", "cache_dir", "faces.model"),
+    *("ckpt", "init", "source", "data.root", "data.groups", "data.table", "resume", "data.cache_dir", "cache_dir"),
+    "faces.model",
     *("hydra.run.dir", "hydra.sweep.dir"),
 )
 NAME_KEYS = ("data.positive_class",)  # names are taken as typed, too
 PATH_LIST_KEYS = ("runs",)
+# in training, ``data`` is a group; these commands have a key instead, which takes the group's names
+DATA_NAME = {"eval": "data.name"}
+# dictionaries are taken as typed, too: Hydra's grammar has no quotes around their names
+DICTIONARY_KEYS = ("data.class_map", "data.splits", "data.columns")
 
 # Hydra's flags and the values that they take: None for none, () for any. --config-name and --config-path are missing,
 # because each command has one primary configuration, which its schema describes
@@ -74,8 +79,12 @@ class CommandLine:
         return any(flag in names for flag in self.flags)
 
 
-def read_arguments(arguments: Sequence[str]) -> CommandLine:
+def read_arguments(arguments: Sequence[str], command: str = "train") -> CommandLine:
     """Sort arguments into Hydra's flags and overrides.
+
+    Args:
+        arguments: what was typed.
+        command: name of the command.
 
     Raises:
         UserError: for a flag that is not in `FLAGS`, or has a value that it does not take.
@@ -88,7 +97,7 @@ def read_arguments(arguments: Sequence[str]) -> CommandLine:
         if argument.startswith("-"):
             flags += _read_flag(argument, remaining)
         else:
-            overrides.append(argument)
+            overrides.append(re.sub(r"^\+{0,2}data=", f"{DATA_NAME.get(command, 'data')}=", argument))
     line = CommandLine(tuple(flags), ())
     return line.adding(*(_quote_path(override, is_sweep=line.is_sweep) for override in overrides))
 
@@ -116,7 +125,9 @@ def _read_flag(argument: str, remaining: list[str]) -> list[str]:
 def _quote_path(override: str, *, is_sweep: bool) -> str:
     key, equals, value = override.partition("=")
     if key.lstrip("+") in PATH_LIST_KEYS and value[:1] == "[" and value[-1:] == "]" and not set("'\"") & set(value):
-        return f"{key}=[{','.join(quote(path.strip()) for path in value[1:-1].split(','))}]"
+        return f"{key}=[{','.join(quote(path.strip()) for path in value[1:-1].split(',') if path.strip())}]"
+    if key.lstrip("+") in DICTIONARY_KEYS and value[:1] == "{":
+        return f"{key}={quote(value)}"
     if key.lstrip("+") not in (*PATH_KEYS, *NAME_KEYS) or not equals or value == "null" or value[:1] in ("'", '"'):
         return override
     # Hydra's own keys cannot be swept
@@ -143,6 +154,8 @@ def parse_overrides(texts: Sequence[str]) -> list[Override]:
         try:
             overrides.append(parser.parse_override(text))
         except hydra.errors.HydraException:
-            reason = "" if "=" in text else " (an '=' is missing)"
+            reason = " (an '=' is missing, or has a space beside it)"
+            if "=" in text:
+                reason = " without spaces around the '='" if re.search(r"\s=|=\s", text) else ""
             raise UserError(f"cannot read '{text}': expected key=value{reason}; quote special characters") from None
     return overrides

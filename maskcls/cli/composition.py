@@ -6,6 +6,7 @@ with Hydra's own API, and whatever is wrong ends in a `UserError` of one line.
 
 import itertools
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
@@ -18,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from maskcls.cli.arguments import CommandLine, parse_overrides
-from maskcls.cli.explanation import explain
+from maskcls.cli.explanation import explain, groups_of
 from maskcls.config import CONFIG_DIR, parse
 from maskcls.errors import UserError
 
@@ -45,7 +46,7 @@ def compose_jobs(command: str, line: CommandLine, *, partial: bool = False) -> l
     with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         overrides = parse_overrides(line.overrides)
         for override in overrides:
-            _check_override(override, is_sweep=line.is_sweep)
+            _check_override(command, override, is_sweep=line.is_sweep)
         for texts in _expand(overrides) if line.is_sweep else [line.overrides]:
             composed = _compose(command, line, texts)
             if composed.hydra.job.chdir:
@@ -59,7 +60,16 @@ def compose_jobs(command: str, line: CommandLine, *, partial: bool = False) -> l
     return jobs
 
 
-def _check_override(override: Override, *, is_sweep: bool) -> None:
+def _check_override(command: str, override: Override, *, is_sweep: bool) -> None:
+    key, value = override.key_or_group, str(override.input_line).partition("=")[2]
+    if override.is_delete():
+        raise UserError(f"{override.input_line}: keys and groups cannot be removed; give {key} another value")
+    if override.package is not None:
+        raise UserError(f"{override.input_line}: write {key}={value}; an '@' has no meaning in maskcls")
+    if key.endswith(".name") and (group := key.removesuffix(".name")) in groups_of(command):
+        raise UserError(f"{override.input_line}: {group}={value} chooses it, with the keys that belong to it")
+    if override.is_sweep_override() and not is_sweep and key in ("runs", "fail_on"):
+        raise UserError(f"{override.input_line}: a list stands in brackets, as in {key}=[{value}]")
     if override.is_sweep_override() and not is_sweep:
         raise UserError(f"{override.input_line}: several values make a sweep, which needs -m")
     if override.is_sweep_override() and override.is_hydra_override():
@@ -74,7 +84,10 @@ def _expand(overrides: Iterable[Override]) -> list[Sequence[str]]:
     for override in overrides:
         if override.is_sweep_override() and override.is_discrete_sweep():
             override.config_loader = GlobalHydra.instance().config_loader()  # knows what glob(*) means
-            values.append([f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()])
+            try:
+                values.append([f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()])
+            except ValueError as error:  # range(1,3,0)
+                raise UserError(f"{override.input_line}: {error}") from None
             if not values[-1]:
                 raise UserError(f"{override.input_line}: this gives no value")
         elif not override.is_sweep_override():  # else a range that only a sweeper plugin can draw from
@@ -143,4 +156,18 @@ def _without_hydra(composed: DictConfig) -> DictConfig:
 
 
 def _unresolved(error: OmegaConfBaseException) -> UserError:
-    return UserError(f"{error.full_key}: {str(error).partition(chr(10))[0]}")
+    if found := re.search(r"Missing mandatory value: ([\w.]+)", str(error)):  # a key that another one refers to
+        return UserError(f"{found[1]} is missing: give it as {found[1]}=PATH")
+    text = str(error).partition("\n")[0]
+    for pattern, plain_words in (
+        (r"Interpolation key '(.*)' not found", r"${\1} names no key"),
+        (r".*Environment variable '(.*)' not found.*", r"the environment variable \1 is not set"),
+        (
+            r"Unsupported interpolation type (.*)",
+            r"${\1:...} has no meaning; ${oc.env:NAME} is a variable of the shell",
+        ),
+        (r"Recursive interpolation detected", r"this value refers to itself"),
+    ):
+        if re.fullmatch(pattern, text):
+            text = re.sub(pattern, plain_words, text)
+    return UserError(f"{error.full_key}: {text}")

@@ -5,12 +5,20 @@ from pathlib import Path
 
 import hydra
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from maskcls.cli.arguments import CommandLine, parse_overrides
 from maskcls.cli.console import one_line
 from maskcls.config import CONFIG_DIR, nearest
+
+# what to install for Hydra's own plugins, by the name of their option
+PLUGINS = {
+    **{name: f"hydra-{name}-sweeper" for name in ("optuna", "ax", "nevergrad")},
+    **{name: f"hydra-{name}-launcher" for name in ("joblib", "ray", "rq")},
+    **dict.fromkeys(("submitit_local", "submitit_slurm"), "hydra-submitit-launcher"),
+}
 
 
 def explain(command: str, line: CommandLine, overrides: Sequence[str], error: Exception) -> str:
@@ -20,8 +28,11 @@ def explain(command: str, line: CommandLine, overrides: Sequence[str], error: Ex
         line: the whole command line, which may be that of a sweep.
         error: what Hydra raised; its message is the last resort.
     """
-    groups = _groups(command)
+    groups = groups_of(command)
     parsed = parse_overrides(overrides)
+    for override in parsed:
+        if override.key_or_group.startswith(("hydra.", "hydra/")) and (message := _explain_hydras(override, error)):
+            return message
     choices = [override for override in parsed if override.key_or_group in groups]
     for choice in choices:
         if message := _explain_choice(choice, line.config_dir):
@@ -29,17 +40,38 @@ def explain(command: str, line: CommandLine, overrides: Sequence[str], error: Ex
     try:
         base = hydra.compose(command, [*line.search_path, *(str(choice.input_line) for choice in choices)])
     except Exception as other:
-        return one_line(other)
+        return _first_line(other)
     for override in parsed:
         is_value = override.key_or_group not in groups
         if is_value and (message := _explain_value(command, override, base, groups)):
             return message
-    return one_line(error)
+    return _first_line(error)
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of an error of Hydra; the others describe where Hydra looked."""
+    return one_line(error).partition("  Available options")[0]
+
+
+def _explain_hydras(override: Override, error: Exception) -> str | None:
+    """What is wrong with an override of Hydra's own, if ``error`` is about it."""
+    key, value = override.key_or_group, str(override.value())
+    if "/" in key:
+        options = GlobalHydra.instance().config_loader().get_group_options(key)
+        if value in options or not options:
+            return None if options else f"{override.input_line}: Hydra has no group '{key}'"
+        plugin = f"; pip install {PLUGINS[value]} adds it" if value in PLUGINS else nearest(value, options)
+        return f"{override.input_line}: not installed; there is {', '.join(options)}{plugin}"
+    if str(error).startswith(f"Could not override '{key}'"):
+        return f"{override.input_line}: Hydra has no key '{key}'"
+    if str(error).startswith("Error merging override") and str(override.input_line) in str(error):
+        return f"{override.input_line}: {str(error.__cause__).partition(chr(10))[0]}"
+    return None
 
 
 def _explain_choice(choice: Override, config_dir: str | None) -> str | None:
     """What is wrong with an override such as ``model=resnet81``."""
-    if choice.is_add():
+    if choice.is_add() or choice.is_force_add():
         return _already_there(choice)
     value, options = str(choice.value()), _options(choice.key_or_group, config_dir)
     if value in options or choice.is_delete():
@@ -52,6 +84,10 @@ def _explain_value(command: str, override: Override, base: DictConfig, groups: l
     key, known = override.key_or_group, list(_keys(base))
     if key in known and override.is_add():
         return _already_there(override)
+    if command in ("eval", "predict") and key in _keys(hydra.compose("train", ["data.root=PATH"])):
+        return f"{override.input_line}: a key of maskcls-train; maskcls-{command} takes it from the checkpoint"
+    if key == "data":
+        return f"{override.input_line}: maskcls-{command} takes data.root=FOLDER instead"
     if key in known or override.is_hydra_override():
         return None
     group, _, name = key.rpartition(".")
@@ -67,7 +103,7 @@ def _already_there(override: Override) -> str:
     return f"{override.input_line}: this key exists already; write it without the '+'"
 
 
-def _groups(command: str) -> list[str]:
+def groups_of(command: str) -> list[str]:
     """The groups that a command's file chooses from."""
     defaults = yaml.safe_load((CONFIG_DIR / f"{command}.yaml").read_text(encoding="utf-8"))["defaults"]
     names = [name for item in defaults if isinstance(item, dict) for name in item]

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from maskcls.cli.arguments import CommandLine, parse_overrides, quote
 from maskcls.cli.composition import compose_jobs, configuration_text, help_text
-from maskcls.cli.console import one_line
+from maskcls.cli.console import one_line, printable
 from maskcls.cli.job import run_job
 from maskcls.cli.resumption import SWEEP_FILE, how_to_continue
 from maskcls.config import CONFIG_DIR
@@ -61,7 +61,18 @@ def launch(command: str, line: CommandLine, directory: Path) -> int:
     finally:
         if line.is_sweep:
             (directory / LOCK_FILE).unlink(missing_ok=True)  # its jobs have locks of their own
+    if line.is_sweep and command == "train":
+        _show_ranking(directory)
     return _exit_status(directory, status, is_sweep=line.is_sweep)
+
+
+def _show_ranking(directory: Path) -> None:
+    from maskcls.reporting.leaderboard import FILE_NAME, ranking
+
+    if (directory / FILE_NAME).is_file():
+        print("ranking by validation accuracy (a small difference may be noise, which maskcls-compare tells):")
+        for text in (*ranking(directory), f"the whole table is {directory / FILE_NAME}"):
+            print(printable(text), flush=True)
 
 
 def enter_hydra(command: str, line: CommandLine) -> int:

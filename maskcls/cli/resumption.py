@@ -17,9 +17,11 @@ from maskcls.run import read_run
 
 # keys that may change when a run is resumed: how long it trains, where it computes, and what it writes besides
 CHANGEABLE = (
-    *("epochs", "device", "threads", "plots", "checkpoint.every"),
+    *("epochs", "device", "threads", "plots", "test", "checkpoint.every"),
     *("data.root", "data.workers", "data.cache_dir", "data.cache_gb", "data.resident"),
 )
+# and these, with schedule=constant
+RATE_KEYS = ("schedule", "optim.lr")
 SWEEP_FILE = "multirun.yaml"  # Hydra's own record of a sweep
 
 
@@ -38,10 +40,13 @@ def directory_to_resume(overrides: Sequence[Override]) -> Path | None:
     command = read_run(directory).get("command", "maskcls-train")
     if command != "maskcls-train":
         raise UserError(f"resume={directory}: this is a run of {command}, which cannot be resumed; run it again")
+    is_constant = any(override.input_line == "schedule=constant" for override in overrides)
     for override in overrides:
         key = override.key_or_group
-        if key not in (*CHANGEABLE, "resume") and not override.is_hydra_override():
-            allowed = f"only these keys may change: {', '.join(CHANGEABLE)}{nearest(key, CHANGEABLE)}"
+        may_change = key in (*CHANGEABLE, "resume") or (is_constant and key in RATE_KEYS)
+        if not may_change and not override.is_hydra_override():
+            allowed = f"only these keys may change: {', '.join(CHANGEABLE)}; and with schedule=constant optim.lr"
+            allowed += nearest(key, CHANGEABLE)
             raise UserError(f"{override.input_line}: a resumed run keeps its {key}; {allowed}")
         if key in ("hydra.run.dir", "hydra.sweep.dir"):
             raise UserError(f"{override.input_line}: a resumed run stays in its directory")
@@ -62,8 +67,8 @@ def resumed_config(directory: Path, composed: DictConfig, overrides: Sequence[Ov
         stored = OmegaConf.create(dict(yaml.safe_load(path.read_text(encoding="utf-8"))))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
         raise _unreadable(path, error) from None
-    for key in {override.key_or_group for override in overrides} & set(CHANGEABLE):
-        OmegaConf.update(stored, key, OmegaConf.select(composed, key))
+    for key in {override.key_or_group for override in overrides} & {*CHANGEABLE, *RATE_KEYS}:
+        OmegaConf.update(stored, key, OmegaConf.select(composed, key), merge=False)
     values: Any = OmegaConf.to_container(stored, resolve=False)
     try:
         config: TrainConfig = parse("train", values)

@@ -1,8 +1,10 @@
 """Claims a directory for a new run or sweep, or finds the one to continue in."""
 
 import logging
+import re
 import shutil
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ from maskcls.cli.console import printable
 from maskcls.cli.launch import launch
 from maskcls.cli.resumption import SWEEP_FILE, is_done, resumed_config, sweep_overrides
 from maskcls.config import AuditConfig, CompareConfig, EvalConfig, PredictConfig, TrainConfig
-from maskcls.data.index import find_images
 from maskcls.data.sources import require_dataset
+from maskcls.data.walk import find_images
 from maskcls.errors import UserError
 from maskcls.run import LOCK_FILE, claim_directory, find_checkpoint, is_held, read_run, require_runs
 
@@ -52,10 +54,12 @@ def resume(line: CommandLine, directory: Path) -> int:
         raise UserError(f"resume={directory}: this is a single run; resume it without -m")
     (job,) = compose_jobs("train", line)
     config = resumed_config(directory, job.composed, parse_overrides(line.overrides))
-    _require_files(config)
+    _require_files(replace(config, init=None))  # what the training began with need not be there any more
     if not is_done(directory, config.epochs):
         return launch("train", line, directory)
     for override in line.overrides:
+        if override.startswith("test="):
+            raise UserError(f"{override}: {directory} has finished; maskcls-eval ckpt={directory} split=test tests it")
         if not override.startswith(("resume=", "epochs=")):
             raise UserError(f"{override}: {directory} has finished and is not changed; epochs=N trains it for longer")
     done = read_run(directory).get("final", {}).get("epoch", config.epochs)
@@ -76,6 +80,10 @@ def _require_files(config: Any) -> None:
     try:
         if isinstance(config, TrainConfig):
             require_dataset(config.data)
+            if config.init is not None:
+                find_checkpoint(config.init, "init")
+        if isinstance(config, PredictConfig):
+            _require_supported(config.source)
         if isinstance(config, EvalConfig | PredictConfig):
             find_checkpoint(config.ckpt)
         if isinstance(config, CompareConfig):
@@ -86,6 +94,15 @@ def _require_files(config: Any) -> None:
             raise UserError(f"data.root={config.data.root}: no such folder")
     except OSError as error:  # no permission, or a name that is too long
         raise UserError(f"{error.filename}: {error.strerror}") from None
+
+
+def _require_supported(source: str) -> None:
+    """Refuse a source of images that maskcls does not read from."""
+    expected = "expected an image, a folder or a pattern such as photos/*.jpg"
+    if re.match("[a-z][a-z0-9+.-]*://", source, re.IGNORECASE):
+        raise UserError(f"source={source}: maskcls does not read from addresses; save the images first: {expected}")
+    if source.isdecimal() and not Path(source).exists():
+        raise UserError(f"source={source}: maskcls does not read from cameras; {expected}")
 
 
 def _is_unused(directory: Path, status: int, *, is_sweep: bool) -> bool:

@@ -56,6 +56,8 @@ def compare(config: CompareConfig, run: Run) -> None:
         log.warning("%s", doubt)
     if any(len(pooled.runs) == 1 for pooled in pools):
         log.info("a single run does not show how much the accuracy varies with the seed")
+    if any(len(pooled.runs) == 2 for pooled in pools):
+        log.info("two runs say little about how much the accuracy varies with the seed: train with three seeds or more")
     log.info("everything is in %s", run.directory)
 
 

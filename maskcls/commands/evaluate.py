@@ -3,64 +3,36 @@
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maskcls.config import AnyDataConfig, EvalConfig, FaceMask12KConfig, SyntheticConfig
+from maskcls.config import AnyDataConfig, EvalConfig, EvalDataConfig, FaceMask12KConfig, SyntheticConfig, TableConfig
 from maskcls.cores import usable_cores
-from maskcls.data.cache import open_images
+from maskcls.data.cache import OpenedImages, open_images
 from maskcls.data.faces import Face, FaceFinder, find_detector, find_faces, report_faces
-from maskcls.data.groups import Groups
+from maskcls.data.groups import Groups, published_groups
 from maskcls.data.image_files import ImageFiles
-from maskcls.data.index import Index, Split, index_folder, match_classes
-from maskcls.data.readable import open_readable
-from maskcls.data.sources import drawn_folder, open_dataset
-from maskcls.data.streaming import Images
+from maskcls.data.index import Index, Split, match_classes, report_index
+from maskcls.data.readable import open_readable, report_damaged
+from maskcls.data.sources import drawn_folder, list_dataset, open_dataset, split_dataset
 from maskcls.errors import UserError
 from maskcls.evaluation.facts import file_facts
-from maskcls.evaluation.measure import predict_split
+from maskcls.evaluation.measure import EvaluationData, open_reduced
 from maskcls.evaluation.metrics import percent_with_interval
-from maskcls.evaluation.results import SYNTHETIC_NOTE, report_slices, write_evaluation
+from maskcls.evaluation.results import SYNTHETIC_NOTE, evaluate_checkpoint, report_slices
 from maskcls.inference.predictor import Predictor
 from maskcls.models.calibration import UNCALIBRATED
 from maskcls.models.checkpoint import Checkpoint, load_checkpoint
 from maskcls.models.cpu import prepare_cpu
 from maskcls.models.precision import choose_device, choose_precision
-from maskcls.run import Run, find_checkpoint
+from maskcls.run import Run
+from maskcls.wording import counted
 
 log = logging.getLogger(__name__)
-
-# key of the batch size, for messages
-BATCH_SIZE_KEY = "data.batch_size"
-
-
-@dataclass(frozen=True)
-class EvaluationData:
-    """The files to evaluate on.
-
-    Attributes:
-        root: folder that the paths are relative to.
-        fingerprint: hash of the data set.
-        split: name of the split.
-        files: paths and labels.
-        images: the files' images, uint8 [images, input_size, input_size, 3].
-        image_files: the files as they were opened, so that they can be opened reduced to a low resolution, too.
-        facts: what is known about the files.
-        skipped: why a file is skipped, by path.
-    """
-
-    root: Path
-    fingerprint: str
-    split: str
-    files: Split
-    images: Images
-    image_files: ImageFiles
-    facts: Mapping[str, np.ndarray]
-    skipped: Mapping[str, str]
 
 
 def evaluate(config: EvalConfig, run: Run) -> float:
@@ -72,56 +44,42 @@ def evaluate(config: EvalConfig, run: Run) -> float:
     Raises:
         UserError: if the checkpoint, the data or the device is not what the configuration says.
     """
-    path = find_checkpoint(config.ckpt)
-    checkpoint = load_checkpoint(path)
-    log.info("checkpoint %s, epoch %d", path, checkpoint.document.progress.epoch)
+    checkpoint = load_checkpoint(config.ckpt)
+    document = checkpoint.document
+    log.info("checkpoint %s, epoch %d", checkpoint.path, document.progress.epoch)
     predictor = _predictor(config, checkpoint, run)
     with run.phase("data"):
-        data = _open_data(config, checkpoint)
-    with run.phase("evaluate"):
-        predictions = predict_split(predictor, data.files, data.images, data.facts, BATCH_SIZE_KEY)
-    equalised = None
-    if (size := config.evaluation.equalised_size) is not None:
-        with run.phase("equalised"):
-            reduced = dataclasses.replace(data.image_files, equalised_size=size)
-            low = open_images({data.split: reduced}, config.data)[data.split]
-            equalised = predict_split(predictor, data.files, low, data.facts, BATCH_SIZE_KEY)
+        data, about_data = _open_data(config, checkpoint)
     is_synthetic = config.data.root is None and isinstance(checkpoint.trained_with(), SyntheticConfig)
-    document = checkpoint.document
     about = {
-        "split": data.split,
-        "checkpoint": str(path),
-        "epoch": document.progress.epoch,
-        "temperature": predictor.calibration.temperature,
-        "threshold": predictor.calibration.threshold,
-        "data": {"root": str(data.root), "fingerprint": data.fingerprint, "skipped": dict(data.skipped)},
+        "checkpoint": str(checkpoint.path),
+        "data": about_data,
         **({"note": SYNTHETIC_NOTE} if is_synthetic else {}),
     }
     folder = run.directory / "evaluation" / data.split
-    metrics = write_evaluation(
-        folder, predictions, document.positive_class, about, plot=config.plots, equalised=equalised
-    )
+    with run.phase("evaluate"):
+        metrics = evaluate_checkpoint(folder, checkpoint, predictor, data, about, plot=config.plots)
     run.record.update(training=document.config, evaluation=metrics)
-    _report(data, document.positive_class, metrics)
+    accuracy = percent_with_interval(metrics)
+    log.info("%s of %s: accuracy %s, loss %.4f", data.split, about_data["root"], accuracy, metrics["loss"])
+    if metrics["threshold"] != UNCALIBRATED.threshold:
+        log.info("%s is predicted from a probability of %.4f on", document.positive_class, metrics["threshold"])
+    report_slices(data.split, metrics)
     if is_synthetic:
         log.warning("note: %s", SYNTHETIC_NOTE)
     log.info("everything is in %s", run.directory)
-    return predictions.accuracy
+    return float(metrics["accuracy"])
 
 
 def _predictor(config: EvalConfig, checkpoint: Checkpoint, run: Run) -> Predictor:
-    """The checkpoint's network on the configured device, with the configured threshold.
-
-    Raises:
-        UserError: if the device is missing, or a threshold is given and there is no positive class.
-    """
+    """The checkpoint's network on the configured device, with the configured threshold."""
     threads = prepare_cpu(config.threads)
     device = choose_device(config.device)
     precision, reason = choose_precision(config.precision or checkpoint.document.precision, device)
     reason = reason if config.precision else "as in training"
     log.info("device %s, %d CPU threads, precision %s (%s)", device, threads, precision.name, reason)
     run.record.update(device=str(device), precision=precision.name)
-    predictor = Predictor.of(checkpoint, device, precision.name, config.data.batch_size)
+    predictor = Predictor.of(checkpoint, device, precision.name, config.data.batch_size, "data.batch_size")
     threshold = config.evaluation.threshold
     if threshold is None:
         return predictor
@@ -132,65 +90,110 @@ def _predictor(config: EvalConfig, checkpoint: Checkpoint, run: Run) -> Predicto
     return dataclasses.replace(predictor, calibration=dataclasses.replace(predictor.calibration, threshold=threshold))
 
 
-def _open_data(config: EvalConfig, checkpoint: Checkpoint) -> EvaluationData:
-    """Find and decode the files to evaluate on.
-
-    Raises:
-        UserError: if they are missing or cannot be read, or have a class that the checkpoint does not know.
-    """
+def _open_data(config: EvalConfig, checkpoint: Checkpoint) -> tuple[EvaluationData, dict[str, Any]]:
+    """Find and decode the files to evaluate on; return them, and what ``metrics.json`` says of them."""
     document, trained_with = checkpoint.document, checkpoint.trained_with()
-    index, groups = _open_index(config.data.root, trained_with, document.data_fingerprint)
+    index, groups = _open_index(config.data, trained_with, document.data_fingerprint)
     fingerprint = index.fingerprint()
     is_own = fingerprint == document.data_fingerprint
-    index = match_classes(index, document.classes)
+    index = match_classes(index, document.classes, config.data.class_map)
     split = _choose_split(config, index)
-    trained_on = {groups[path].group for path in index.splits["train"].paths} if groups and is_own else None
+    trained_on = set(index.splits["train"].paths) if is_own else _files_of_training(index, checkpoint)
 
-    def opener(index: Index) -> tuple[Split, list[Face] | None, ImageFiles, Images]:
+    def opener(index: Index) -> tuple[Split, list[Face] | None, ImageFiles, OpenedImages]:
         files = index.all_images() if split == "all" else index.splits[split]
         faces = _find_faces(config, index.root, files.paths)
         boxes = None if faces is None else [face.box for face in faces]
-        image_files = ImageFiles(index.root, files.paths, document.input_size, boxes=boxes)
-        return files, faces, image_files, open_images({split: image_files}, config.data)[split]
+        image_files = ImageFiles(index.root, files.paths, document.input_size, boxes=boxes, resize=document.resize)
+        return files, faces, image_files, open_images({split: image_files}, config.data)
 
-    (files, faces, image_files, images), index, skipped = open_readable(index, opener, config.data.on_bad_image)
+    (files, faces, image_files, opened), index, skipped = open_readable(index, opener, config.data.on_bad_image)
+    report_damaged(opened.damaged)
     if not len(files):
         raise UserError(f"{index.root}: no file of the split {split} can be read")
     facts = file_facts(index.root, files, groups, trained_on)
     if faces is not None:
         facts["face"] = np.array([face.finding for face in faces], dtype=object)
     _warn_about_origin(config.data.root, trained_with, index.root, is_own=is_own)
-    return EvaluationData(
-        root=index.root,
-        fingerprint=fingerprint,
-        split=split,
-        files=files,
-        images=images,
-        image_files=image_files,
-        facts=facts,
-        skipped=skipped,
-    )
+    seen = int(facts.get("in_train", np.zeros(0)).sum())
+    _report_seen(split, len(files), seen, is_own=is_own)
+    reduced = open_reduced(image_files, config.evaluation.equalised_size, config.data)
+    about = {
+        "root": str(index.root),
+        "fingerprint": fingerprint,
+        "skipped": skipped,
+        "damaged": opened.damaged,
+        "left_out": dict(index.left_out),
+        "in_train": None if trained_on is None else seen,
+    }
+    return EvaluationData(split, files, opened.images[split], reduced, facts), about
 
 
-def _open_index(root: Path | None, trained_with: AnyDataConfig, fingerprint: str) -> tuple[Index, Groups | None]:
-    """The training's data set, or the one in ``root`` as it is: only training splits a data set.
+def _open_index(data: EvalDataConfig, trained_with: AnyDataConfig, fingerprint: str) -> tuple[Index, Groups | None]:
+    """The training's data set, or the one in ``data.root`` as it is: only training splits a data set.
 
     Nothing is downloaded or drawn: a checkpoint may be a stranger's, and must not say where files are written.
     """
     if isinstance(trained_with, FaceMask12KConfig):
         trained_with = dataclasses.replace(trained_with, download=False)
+    root = data.root or data.table
+    if data.name == "synthetic" and not isinstance(trained_with, SyntheticConfig):
+        raise UserError("data=synthetic: this checkpoint was not trained on drawn faces; data.root=FOLDER names images")
     if root is None:
         folder = drawn_folder(trained_with) if isinstance(trained_with, SyntheticConfig) else trained_with.root
-        if not folder.is_dir():
-            raise UserError(f"the data of the training is not in {folder} any more: give data.root=FOLDER")
+        if not folder.exists():
+            raise UserError(f"the data of the training is not in {folder} any more: give {_key_of(trained_with)}")
         return open_dataset(trained_with)
-    index = index_folder(root)
-    if not isinstance(trained_with, SyntheticConfig):
+    is_other = data.class_map or data.splits or data.columns
+    is_as_in_training = not is_other and (data.table is None or isinstance(trained_with, TableConfig))
+    if is_as_in_training and not isinstance(trained_with, SyntheticConfig):
         with contextlib.suppress(UserError):  # too few images or classes for a split, or other files
-            moved, groups = open_dataset(dataclasses.replace(trained_with, root=root))
+            trained_with = dataclasses.replace(trained_with, root=root)
+            if isinstance(trained_with, TableConfig) and data.table:
+                trained_with = dataclasses.replace(trained_with, table=data.table)
+            moved, groups = split_dataset(trained_with, *list_dataset(trained_with, root))
             if moved.fingerprint() == fingerprint:  # the training's own images at another place
+                report_index(moved, root)
                 return moved, groups
-    return index, None
+    index, groups = list_dataset(data, root)
+    report_index(index, root)
+    if data.name == "facemask12k" and (groups := published_groups(index)) is None:
+        log.warning("%s is not facemask12k: which files show one photograph is not known", root)
+    return index, groups
+
+
+def _files_of_training(index: Index, checkpoint: Checkpoint) -> set[str] | None:
+    """Find the files of an index that lie in the training's folder and were trained on.
+
+    Returns:
+        Their paths in the index; None if the training's files lie elsewhere, or have changed since.
+    """
+    trained_with = checkpoint.trained_with()
+    folder = drawn_folder(trained_with) if isinstance(trained_with, SyntheticConfig) else trained_with.root
+    here, there = index.root.resolve(), folder.resolve()
+    if not folder.is_dir() or not (here.is_relative_to(there) or there.is_relative_to(here)):
+        return None
+    with contextlib.suppress(UserError):  # the folder holds something else now
+        own, _ = split_dataset(trained_with, *list_dataset(trained_with, folder))
+        if own.fingerprint() == checkpoint.document.data_fingerprint:
+            trained_on = {os.path.realpath(own.root / path) for path in own.splits["train"].paths}
+            return {path for path in index.all_images().paths if os.path.realpath(index.root / path) in trained_on}
+    return None
+
+
+def _report_seen(split: str, files: int, seen: int, *, is_own: bool) -> None:
+    """Say which of the images the model knows already."""
+    if seen:
+        which = f"all {counted(files, 'image')}" if seen == files else f"{seen} of {counted(files, 'image')}"
+        rest = "" if seen == files else "; the slice 'unseen' leaves them out"
+        meaning = "an accuracy on them says nothing about new images"
+        log.warning("%s: in the training, or showing a photograph that was: %s%s", which, meaning, rest)
+    if is_own and split in ("val", "all"):
+        log.info("epoch, temperature and threshold were chosen on the val images: figures on them are a bit too good")
+
+
+def _key_of(trained_with: AnyDataConfig) -> str:
+    return "data.table=FILE" if isinstance(trained_with, TableConfig) else "data.root=FOLDER"
 
 
 def _warn_about_origin(root: Path | None, trained_with: AnyDataConfig, found: Path, *, is_own: bool) -> None:
@@ -218,17 +221,12 @@ def _find_faces(config: EvalConfig, root: Path, paths: Sequence[str]) -> list[Fa
 
 def _choose_split(config: EvalConfig, index: Index) -> str:
     if config.split is None:
-        return next(name for name in ("test", "val", "all", "train") if name in index.splits)
+        split = next(name for name in ("test", "val", "all", "train") if name in index.splits)
+        if split == "all":
+            log.info("%s has no split folders: all of its images are measured", index.root)
+        return split
     if config.split != "all" and config.split not in index.splits:
         raise UserError(
             f"split={config.split}: {index.root} has {', '.join(index.splits)}; expected one of them, or all"
         )
     return config.split
-
-
-def _report(data: EvaluationData, positive_class: str | None, metrics: Mapping[str, Any]) -> None:
-    accuracy = percent_with_interval(dict(metrics))
-    log.info("%s of %s: accuracy %s, loss %.4f", data.split, data.root, accuracy, metrics["loss"])
-    if metrics["threshold"] != UNCALIBRATED.threshold:
-        log.info("%s is predicted from a probability of %.4f on", positive_class, metrics["threshold"])
-    report_slices(data.split, metrics)

@@ -3,6 +3,8 @@
 import dataclasses
 import logging
 
+from maskcls.commands.imbalance import report_missed
+from maskcls.evaluation.metrics import differ
 from maskcls.interrupts import deferred
 from maskcls.models.document import EpochRow
 from maskcls.run import BEST, LAST, PREVIOUS, Run
@@ -10,6 +12,7 @@ from maskcls.training.checkpoints import CheckpointWriter
 from maskcls.training.collapse import Collapse
 from maskcls.training.recorder import EpochResult, Recorder
 from maskcls.training.state import TrainingState
+from maskcls.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +24,14 @@ class RunRecorder(Recorder):
         run: the run.
         writer: writes its checkpoints.
         epochs: number of epochs, for the log.
+        advice: what helps against classes that are never predicted, for the log.
     """
 
-    def __init__(self, run: Run, writer: CheckpointWriter, epochs: int) -> None:
+    def __init__(self, run: Run, writer: CheckpointWriter, epochs: int, advice: str = "") -> None:
         self.run = run
         self.writer = writer
         self.epochs = epochs
+        self.advice = advice
 
     def step_done(self, state: TrainingState) -> None:
         """Write a checkpoint if one is due."""
@@ -36,10 +41,13 @@ class RunRecorder(Recorder):
         """Write checkpoints, metrics.csv and run.json, and log the epoch's figures."""
         self.run.count_seconds("train", result.train_seconds)
         self.run.count_seconds("validate", result.validate_seconds)
+        classes, validation = self.writer.about.classes, result.validation
+        self.run.record["never_predicted"] = [classes[label] for label in validation.never_predicted]
         self.write_rows(state)
         self.writer.save(state, is_best=result.is_best)
         self.run.write()
         log.info(_epoch_line(result.row, self.epochs, is_best=result.is_best))
+        report_missed(result.row.epoch, validation, classes, self.advice)
 
     def write_rows(self, state: TrainingState) -> None:
         """Write metrics.csv, and bring the last and the best epoch in the record up to date."""
@@ -61,7 +69,7 @@ class RunRecorder(Recorder):
         """Log that early stopping ended the training, if it did."""
         if len(state.rows) < self.epochs:
             without = state.progress.epochs_without_improvement
-            log.info("stopped early: %d epochs without a better validation accuracy", without)
+            log.info("stopped early: %s without a better validation figure", counted(without, "epoch"))
 
 
 def forget_training(run: Run) -> None:
@@ -69,15 +77,17 @@ def forget_training(run: Run) -> None:
     with deferred():
         for name in (PREVIOUS, LAST, BEST):  # in an order that leaves no older checkpoint to resume from
             (run.checkpoints / name).unlink(missing_ok=True)
-        for key in ("final", "best"):
+        for key in ("final", "best", "never_predicted"):
             run.record.pop(key, None)
         run.write_metrics([])
         run.write()
 
 
 def _epoch_line(row: EpochRow, epochs: int, *, is_best: bool) -> str:
+    balanced = row.val_balanced_accuracy
+    beside = f" balanced {balanced:7.2%}" if differ(row.val_accuracy, balanced) else ""
     return (
         f"epoch {row.epoch:>3}/{epochs}  train loss {row.train_loss:.4f} accuracy {row.train_accuracy:7.2%}  "
-        f"val loss {row.val_loss:.4f} accuracy {row.val_accuracy:7.2%}  "
+        f"val loss {row.val_loss:.4f} accuracy {row.val_accuracy:7.2%}{beside}  "
         f"{row.images_per_second:.0f} images/s  {row.seconds:.1f} s{'  best so far' if is_best else ''}"
     )

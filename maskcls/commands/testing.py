@@ -6,11 +6,10 @@ from typing import Any
 import torch
 
 from maskcls.config import TrainConfig
-from maskcls.data.cache import open_images
 from maskcls.data.image_files import ImageFiles
 from maskcls.evaluation.facts import file_facts
-from maskcls.evaluation.measure import predict_split
-from maskcls.evaluation.results import SYNTHETIC_NOTE, report_slices, write_evaluation
+from maskcls.evaluation.measure import EvaluationData, open_reduced
+from maskcls.evaluation.results import SYNTHETIC_NOTE, evaluate_checkpoint, report_slices
 from maskcls.inference.predictor import Predictor
 from maskcls.models.checkpoint import load_checkpoint
 from maskcls.models.precision import Precision
@@ -18,8 +17,6 @@ from maskcls.run import Run
 from maskcls.training.data import TrainingData
 
 log = logging.getLogger(__name__)
-
-BATCH_SIZE_KEY = "data.eval_batch_size"
 
 
 def evaluate_on_test(
@@ -32,36 +29,29 @@ def evaluate_on_test(
     """
     if "test" not in data.splits or config.test == "none":
         log.info("not tested: %s", "test=none" if "test" in data.splits else f"{data.index.root} has no test split")
+        if run.record.pop("test", None):  # of a run that was resumed with more epochs
+            log.warning("evaluation/test holds the figures of the training before it was resumed")
         return {}
     files = data.index.splits["test"]
-    trained_on = data.groups and {data.groups[path].group for path in data.index.splits["train"].paths}
-    facts = file_facts(data.index.root, files, data.groups, trained_on)
-    low = None
-    if (size := config.evaluation.equalised_size) is not None:
-        reduced = ImageFiles(data.index.root, files.paths, config.data.input_size, equalised_size=size)
-        low = open_images({"test": reduced}, config.data)["test"]
-    run.record["test"] = {}
+    facts = file_facts(data.index.root, files, data.groups, set(data.index.splits["train"].paths))
+    image_files = ImageFiles(data.index.root, files.paths, config.data.input_size, resize=config.data.resize)
+    reduced = open_reduced(image_files, config.evaluation.equalised_size, config.data)
+    test = EvaluationData("test", files, data.splits["test"].images, reduced, facts)
     tested = {}
     for name in ("best", "last") if config.test == "both" else (config.test,):
         path = run.checkpoints / f"{name}.safetensors"
         checkpoint = load_checkpoint(path)
-        predictor = Predictor.of(checkpoint, device, precision.name, config.data.eval_batch_size)
-        predictions = predict_split(predictor, files, data.splits["test"].images, facts, BATCH_SIZE_KEY)
-        equalised = None if low is None else predict_split(predictor, files, low, facts, BATCH_SIZE_KEY)
+        predictor = Predictor.of(
+            checkpoint, device, precision.name, config.data.eval_batch_size, "data.eval_batch_size"
+        )
         about = {
-            "split": "test",
             "checkpoint": str(path.relative_to(run.directory)),
-            "epoch": checkpoint.document.progress.epoch,
-            "temperature": predictor.calibration.temperature,
-            "threshold": predictor.calibration.threshold,
-            "data_split": config.data.split,
+            "data_split": data.index.origin,
             **({"note": SYNTHETIC_NOTE} if data.is_synthetic else {}),
         }
         folder = run.directory / "evaluation" / ("test" if name == config.test or name == "best" else "test_last")
-        positive = config.data.positive_class
-        metrics = write_evaluation(folder, predictions, positive, about, plot=config.plots, equalised=equalised)
-        report_slices("test" if name == "best" else f"test, {name} checkpoint,", metrics)
-        keys = ("epoch", "accuracy", "accuracy_interval_95", "correct", "images", "loss")
-        run.record["test"][name] = {key: metrics[key] for key in keys}
-        tested[name] = metrics
+        tested[name] = evaluate_checkpoint(folder, checkpoint, predictor, test, about, plot=config.plots)
+        report_slices("test" if name == "best" else f"test, {name} checkpoint,", tested[name])
+    keys = ("epoch", "accuracy", "balanced_accuracy", "accuracy_interval_95", "correct", "images", "loss")
+    run.record["test"] = {name: {key: metrics[key] for key in keys} for name, metrics in tested.items()}
     return tested

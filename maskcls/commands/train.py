@@ -5,44 +5,41 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from maskcls.commands.imbalance import advice, report_sizes
 from maskcls.commands.recording import RunRecorder, forget_training
+from maskcls.commands.resuming import Stored, resumable, resume
 from maskcls.commands.testing import evaluate_on_test
-from maskcls.config import TrainConfig, as_dictionary
+from maskcls.config import MyCNNConfig, TrainConfig, as_dictionary
 from maskcls.data.groups import seen_in_training
-from maskcls.data.index import file_state
 from maskcls.data.loaders import Loader
-from maskcls.errors import TrainingError, UserError
-from maskcls.evaluation.metrics import percent_with_interval
+from maskcls.errors import TrainingError
+from maskcls.evaluation.metrics import percent_with_interval, proportion_interval
 from maskcls.evaluation.results import SYNTHETIC_NOTE
 from maskcls.models.calibration import UNCALIBRATED
-from maskcls.models.checkpoint import Checkpoint, is_close
 from maskcls.models.cpu import prepare_cpu
 from maskcls.models.document import Document, EpochRow, Progress
 from maskcls.models.memory import free_memory
 from maskcls.models.normalize import Normalize
 from maskcls.models.precision import Precision, choose_device, choose_precision
 from maskcls.reporting.model_card import write_model_card
-from maskcls.run import BEST, LAST, Run
+from maskcls.run import Run
 from maskcls.training.batches import TrainingBatches
 from maskcls.training.build import build_state
-from maskcls.training.checkpoints import CheckpointWriter, latest, repair_best
+from maskcls.training.checkpoints import CheckpointWriter
 from maskcls.training.collapse import CollapsedError, CollapsePolicy, chance_loss, more_careful
 from maskcls.training.data import TrainingData, keep_resident, load_data, weights_of
+from maskcls.training.initial import origin_of, start_from
 from maskcls.training.loop import NotFiniteError, Plan, fit
 from maskcls.training.memory import explained_training, with_batch_size
 from maskcls.training.randomness import seed_everything
-from maskcls.training.snapshot import restore
-from maskcls.training.state import TrainingState
 from maskcls.training.validation import Validator
+from maskcls.wording import counted
 
 log = logging.getLogger(__name__)
-
-Stored = tuple[Checkpoint, Path]
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def train(config: TrainConfig, run: Run) -> float:
     """Train, validate and test as configured; everything is written into the run's directory.
 
     Returns:
-        The best validation accuracy, 0..1.
+        The validation figure of the best epoch that ``select`` names, 0..1.
 
     Raises:
         UserError: if the data, the device or a checkpoint is not what the configuration says.
@@ -77,18 +74,29 @@ def train(config: TrainConfig, run: Run) -> float:
     device = choose_device(config.device)
     precision, reason = choose_precision(config.precision, device)
     log.info(
-        "device %s, %d CPU threads, precision %s (%s), seed %d", device, threads, precision.name, reason, config.seed
+        "device %s, %s, precision %s (%s), seed %d",
+        device,
+        counted(threads, "CPU thread"),
+        precision.name,
+        reason,
+        config.seed,
     )
+    if config.init is not None and "init" not in run.record:
+        run.record["init"] = origin_of(config.init, config.model)
     with run.phase("data"):
         data = load_data(config.data)
     resident = keep_resident(config.data, data, device)
     free = free_memory(device) - (data.cached_bytes() or 0 if resident else 0)
     machine = Machine(device, precision, free, resident)
     config = with_batch_size(config, len(data.splits["train"]), len(data.classes), free)
-    stored = _resumable(run, data, config.epochs) if run.is_resumed else None
+    stored = resumable(run, data, config.epochs) if run.is_resumed else None
     run.write_config(config)  # with the batch size in place of auto, and the keys that were changed on resuming
     _record(run, config, data, machine)
+    if run.record["pretrained"]:
+        log.info("model.pretrained=true: torchvision's ImageNet weights, except for the last layer, which is new")
+    report_sizes(data.index.counts()["val"], _advice(config, data))
     rows = _train_with_retries(config, run, data, machine, stored)
+    _record_validation(run, len(data.splits["val"]))
     with run.phase("test"):
         tested = evaluate_on_test(config, data, run, device, precision)
     write_model_card(run.directory, run.record, tested.get("best") or tested.get("last"))
@@ -96,7 +104,7 @@ def train(config: TrainConfig, run: Run) -> float:
         with run.phase("plots"):
             _plot(data, rows, run.directory / "plots", f"{config.model.name}, {config.optim.name}")
     _summarize(run, data)
-    return float(run.record["best"]["val_accuracy"])
+    return float(run.record["best"][f"val_{config.select}"])
 
 
 def _train_with_retries(
@@ -112,12 +120,7 @@ def _train_with_retries(
             forget_training(run)
             stored, retries = None, retries + 1
         except NotFiniteError as error:
-            run.record["failed_batch"] = {
-                "epoch": error.epoch,
-                "batch": error.batch,
-                "learning_rate": error.learning_rate,
-                "files": error.files,
-            }
+            run.record["failed_batch"] = dict(vars(error))
             raise
 
 
@@ -143,19 +146,19 @@ def _train_once(
     state.retries = retries
 
     about = _about(config, data, machine.precision)
-    recorder = RunRecorder(run, CheckpointWriter(run.checkpoints, about, config.checkpoint.every), config.epochs)
+    trained = {key: about.config[key] for key in ("epochs", "optim", "schedule")}
+    run.record["trained"] = {**trained, "batch_size": batch_size, "retries": retries}
+    writer = CheckpointWriter(run.checkpoints, about, config.checkpoint.every)
+    recorder = RunRecorder(run, writer, config.epochs, _advice(config, data))
     if stored is not None:
-        _resume(state, recorder, *stored)
-    plan = Plan(
-        epochs=config.epochs,
-        patience=config.early_stopping.patience,
-        min_delta=config.early_stopping.min_delta,
-        collapse=CollapsePolicy(
-            action=config.health.on_collapse,
-            chance_loss=chance_loss(data.splits["train"].labels, weights),
-            classes=data.classes,
-            learning_rate=config.optim.lr,
-        ),
+        resume(state, recorder, *stored)
+    elif config.init is not None:
+        start_from(state, config.init, run.record["init"]["sha256"], about)
+    collapse = CollapsePolicy(
+        action=config.health.on_collapse,
+        chance_loss=chance_loss(data.splits["train"].labels, weights),
+        classes=data.classes,
+        learning_rate=config.optim.lr,
     )
     validator = Validator(
         batches=Loader(data.splits["val"], config.data.eval_batch_size, machine.device, resident=machine.resident),
@@ -165,7 +168,7 @@ def _train_once(
     )
     try:
         with explained_training(config, state.model, len(data.classes), machine.free):
-            fit(state, batches, validator, plan, [recorder])
+            fit(state, batches, validator, Plan.of(config, collapse), [recorder])
     except (TrainingError, CollapsedError):  # the epoch will not be done; after an interruption it may be
         run.count_seconds("train", state.sums.seconds if state.sums else 0.0)
         raise
@@ -180,6 +183,7 @@ def _about(config: TrainConfig, data: TrainingData, precision: Precision) -> Doc
         positive_class=config.data.positive_class,
         normalization=data.normalization,
         input_size=config.data.input_size,
+        resize=config.data.resize,
         precision=precision.name,
         temperature=UNCALIBRATED.temperature,
         threshold=UNCALIBRATED.threshold,
@@ -187,55 +191,6 @@ def _about(config: TrainConfig, data: TrainingData, precision: Precision) -> Doc
         progress=Progress(),
         config=as_dictionary(config),
     )
-
-
-def _resumable(run: Run, data: TrainingData, epochs: int) -> Stored | None:
-    """The checkpoint that a run resumes from, and its path; None if none was written.
-
-    Raises:
-        UserError: if all checkpoints are damaged, the data has changed, or more than ``epochs`` epochs have begun.
-    """
-    found = latest(run.checkpoints)
-    if found is None:
-        log.info("no checkpoint was written: the training starts from its beginning")
-        return None
-    document = found[0].document
-    is_same = document.data_fingerprint == data.fingerprint and is_close(document.normalization, data.normalization)
-    if not is_same or run.record.get("data", {}).get("skipped", {}).keys() != data.skipped.keys():
-        raise UserError(f"resume={run.directory}: {data.index.root} does not hold the files that this run began with")
-    _report_changes(data, found[1])
-    is_within_epoch = document.training is not None and document.training.partial_epoch is not None
-    begun = document.progress.epoch + is_within_epoch
-    if epochs < begun:
-        raise UserError(f"resume={run.directory}: epochs={epochs}, but epoch {begun} has begun; give that or more")
-    return found
-
-
-def _report_changes(data: TrainingData, checkpoint: Path) -> None:
-    """Count the files that are younger than a checkpoint: their sizes are the same, but their content may differ."""
-    written = checkpoint.stat().st_mtime_ns
-    younger = [path for path in data.index.all_images().paths if file_state(data.index.root / path)[1] > written]
-    if younger:
-        log.warning("%d files have changed since %s was written, such as %s", len(younger), checkpoint, younger[0])
-
-
-def _resume(state: TrainingState, recorder: RunRecorder, checkpoint: Checkpoint, path: Path) -> None:
-    """Put a training where a checkpoint left it.
-
-    Raises:
-        UserError: if the checkpoint makes no sense.
-    """
-    restore(state, checkpoint, path)
-    directory = recorder.writer.directory
-    if path.name != LAST:  # last is damaged, and would replace the checkpoint that is not
-        (directory / LAST).unlink(missing_ok=True)
-    if not repair_best(directory, checkpoint):
-        log.warning("%s is missing or damaged: the best epoch is searched for anew from here", BEST)
-        state.progress = dataclasses.replace(state.progress, best=None)
-    recorder.write_rows(state)  # the process may have died before it wrote them
-    steps = state.sums.batches if state.sums else 0
-    within = f" and {steps} steps of the next" if steps else ""
-    log.info("resumed from %s, after %d epochs%s", path, state.progress.epoch, within)
 
 
 def _record(run: Run, config: TrainConfig, data: TrainingData, machine: Machine) -> None:
@@ -247,14 +202,18 @@ def _record(run: Run, config: TrainConfig, data: TrainingData, machine: Machine)
         precision=machine.precision.name,
         seed=config.seed,
         epochs=config.epochs,
+        selected_by=config.select.replace("_", " "),
         model=config.model.name,
+        pretrained=not isinstance(config.model, MyCNNConfig) and config.model.pretrained,
         optimizer=config.optim.name,
         data={
             "root": str(index.root),
             "fingerprint": data.fingerprint,
-            "split": config.data.split,
+            "split": index.origin,
             "images": index.counts(),
             "skipped": dict(data.skipped),
+            "left_out": dict(index.left_out),
+            "damaged": dict(data.damaged),
             "seen_in_training": seen,
         },
     )
@@ -263,7 +222,7 @@ def _record(run: Run, config: TrainConfig, data: TrainingData, machine: Machine)
     for split, counts in index.counts().items():
         each = ", ".join(f"{count} {name}" for name, count in counts.items())
         log.info("  %-5s %6d images: %s", split, sum(counts.values()), each)
-    _report_split(config.data.split, seen)
+    _report_split(index.origin, seen)
     if data.is_synthetic:
         log.warning("note: %s", SYNTHETIC_NOTE)
 
@@ -300,10 +259,31 @@ def _plot(data: TrainingData, rows: Sequence[EpochRow], directory: Path, title: 
     sample_grid([train.images[i] for i in chosen], names, directory / "samples.png", "training images")
 
 
-def _summarize(run: Run, data: TrainingData) -> None:
+def _advice(config: TrainConfig, data: TrainingData) -> str:
+    return advice(data.index.counts()["train"], draws_alike=weights_of(config.data, data) is not None)
+
+
+def _record_validation(run: Run, images: int) -> None:
+    """Add to ``run.json`` the validation accuracy of the final and the best epoch with its interval."""
+    run.record["validation"] = {}
     for name in ("final", "best"):
-        row: Mapping[str, Any] = run.record[name]
-        log.info("%s epoch %d: validation accuracy %.2f %%", name, row["epoch"], 100 * row["val_accuracy"])
+        row = run.record[name]
+        correct = round(images * row["val_accuracy"])
+        run.record["validation"][name] = {
+            "epoch": row["epoch"],
+            "accuracy": row["val_accuracy"],
+            "balanced_accuracy": row["val_balanced_accuracy"],
+            "accuracy_interval_95": proportion_interval(correct, total=images),
+            "correct": correct,
+            "images": images,
+        }
+
+
+def _summarize(run: Run, data: TrainingData) -> None:
+    for name, metrics in run.record["validation"].items():
+        log.info("%s epoch %d: validation accuracy %s", name, metrics["epoch"], percent_with_interval(metrics))
+    if missed := run.record["best"]["val_never_predicted"]:
+        log.warning("best epoch: %d of %d classes never predicted in validation", missed, len(data.classes))
     for name, metrics in run.record.get("test", {}).items():
         log.info("test, %s checkpoint (epoch %d): %s", name, metrics["epoch"], percent_with_interval(metrics))
     if data.is_synthetic:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from maskcls.config.augment import AugmentConfig
-from maskcls.config.data import AnyDataConfig
+from maskcls.config.data import AnyDataConfig, ClassMapping, Columns, SplitFolders
 from maskcls.config.engine import convert
 from maskcls.config.model import ModelConfig, MyCNNConfig, check_input_size
 from maskcls.config.optim import OptimConfig, SGDConfig
@@ -22,7 +22,8 @@ from maskcls.config.types import (
     Interval,
     NonNegative,
     OnBadImage,
-    Precision,
+    PrecisionChoice,
+    Select,
     Threshold,
     WholeNumber,
 )
@@ -76,15 +77,17 @@ class TrainConfig:
     seed: WholeNumber
     device: Device
     threads: Count | None
-    precision: Precision
+    precision: PrecisionChoice
     compile: Choice
     label_smoothing: FractionBelowOne
     ema_decay: FractionBetween | None
+    select: Select
     early_stopping: EarlyStoppingConfig
     evaluation: EvaluationConfig
     health: HealthConfig
     checkpoint: CheckpointConfig
     resume: Path | None
+    init: Path | None
     test: Literal["best", "last", "both", "none"]
     plots: bool
 
@@ -93,7 +96,12 @@ class TrainConfig:
 class EvalDataConfig:
     """The images that a checkpoint is measured on."""
 
+    name: Literal["folder", "table", "facemask12k", "synthetic"] | None
     root: Path | None
+    class_map: ClassMapping | None
+    splits: SplitFolders | None
+    table: Path | None
+    columns: Columns | None
     batch_size: Count | None
     cache_dir: Path
     cache_gb: NonNegative | None
@@ -128,7 +136,7 @@ class EvalConfig:
     evaluation: EvalEvaluationConfig
     device: Device
     threads: Count | None
-    precision: Precision | None
+    precision: PrecisionChoice | None
     plots: bool
 
 
@@ -143,7 +151,7 @@ class PredictConfig:
     batch_size: Count | None
     device: Device
     threads: Count | None
-    precision: Precision | None
+    precision: PrecisionChoice | None
 
 
 @dataclass(frozen=True)
@@ -151,6 +159,10 @@ class AuditDataConfig:
     """The images that are audited."""
 
     root: Path
+    class_map: ClassMapping | None
+    splits: SplitFolders | None
+    table: Path | None
+    columns: Columns | None
     workers: Count | None
 
 
@@ -159,7 +171,9 @@ class AuditConfig:
     """The keys of maskcls-audit."""
 
     data: AuditDataConfig
-    fail_on: tuple[Literal["leak", "conflict", "shortcut", "bad_file"], ...]
+    faces: FacesConfig
+    cache_dir: Path
+    fail_on: tuple[Literal["leak", "conflict", "shortcut", "bad_file", "imbalance"], ...]
     seed: WholeNumber
 
 
@@ -201,8 +215,11 @@ def parse(command: str, values: Mapping[str, Any]) -> Any:
         check_input_size(config.model, config.data.input_size)
         for contradiction in (*_contradictions_in_training(config), *_contradictions_in_data(config)):
             raise UserError(contradiction)
+    if isinstance(config, EvalConfig):
+        for contradiction in _contradictions_in_evaluation(config.data):
+            raise UserError(contradiction)
     if (
-        isinstance(config, EvalConfig | PredictConfig)
+        isinstance(config, EvalConfig | PredictConfig | AuditConfig)
         and config.faces.mode == "none"
         and config.faces.model is not None
     ):
@@ -228,6 +245,8 @@ def _contradictions_in_training(config: TrainConfig) -> Iterator[str]:
             f"model.pretrained=true contradicts data.normalization={config.data.normalization}: "
             "these weights expect data.normalization=imagenet"
         )
+    if is_pretrained and config.init is not None:
+        yield f"init={config.init} contradicts model.pretrained=true: a training starts from one of them"
     if isinstance(config.optim, SGDConfig) and config.optim.nesterov and config.optim.momentum == 0:
         yield "optim.nesterov=true contradicts optim.momentum=0: Nesterov's method needs a momentum above 0"
     if not isinstance(config.schedule, OneCycleConfig) and config.schedule.warmup_epochs >= config.epochs:
@@ -249,3 +268,18 @@ def _contradictions_in_data(config: TrainConfig) -> Iterator[str]:
             f"data.val_fraction={data.val_fraction:g} and data.test_fraction={data.test_fraction:g} "
             "leave nothing to train on: their sum must be below 1"
         )
+
+
+def _contradictions_in_evaluation(data: EvalDataConfig) -> Iterator[str]:
+    if data.root is None and data.table is None:
+        for key in ("class_map", "splits", "columns"):
+            if getattr(data, key) is not None:
+                yield f"data.{key} needs data.root=FOLDER: the images of the training are read as in training"
+    if data.name == "table" and data.table is None:
+        yield "data.table is missing: give it as data.table=PATH"
+    if data.name in ("folder", "facemask12k") and data.table is not None:
+        yield f"data.table={data.table} contradicts data={data.name}: data=table takes a table"
+    if data.name in ("folder", "facemask12k") and data.root is None:
+        yield "data.root is missing: give it as data.root=PATH"
+    if data.name == "synthetic" and (data.root or data.table):
+        yield "data=synthetic stands for the drawn faces of the training: it takes neither data.root nor data.table"

@@ -1,6 +1,6 @@
 """The keys of each data set, as in ``configs/data``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,8 +14,15 @@ from maskcls.config.types import (
     ImageSize,
     NonNegative,
     OnBadImage,
+    Resize,
     WholeNumber,
 )
+
+# the class of each folder of a name, None to leave the folder out; and the folder of each split
+ClassMapping = dict[str, str | None]
+SplitFolders = dict[str, str]
+# the column of a table that holds the path, label, split or group
+Columns = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,16 @@ class DataConfig:
     split_seed: WholeNumber
     split: Literal["as_shipped", "grouped"]
     groups: Path | None
-    sampling: Literal["auto", "files", "groups"]
+    sampling: Literal["auto", "files", "groups", "classes"]
     cache_dir: Path
     cache_gb: NonNegative | None
     workers: Count | None
     on_bad_image: OnBadImage
     resident: Choice
+    # older checkpoints do not have these
+    resize: Resize = field(default="squeeze", kw_only=True)
+    class_map: ClassMapping | None = field(default=None, kw_only=True)
+    splits: SplitFolders | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,15 @@ class FolderConfig(DataConfig):
     """The user's own images."""
 
     name: Literal["folder"]
+
+
+@dataclass(frozen=True)
+class TableConfig(DataConfig):
+    """The user's own images, with a table of their labels."""
+
+    name: Literal["table"]
+    table: Path
+    columns: Columns | None
 
 
 @dataclass(frozen=True)
@@ -67,4 +87,4 @@ class SyntheticConfig(DataConfig):
     test_images: Annotated[int, Range(2)]
 
 
-AnyDataConfig = FolderConfig | FaceMask12KConfig | SyntheticConfig
+AnyDataConfig = FolderConfig | TableConfig | FaceMask12KConfig | SyntheticConfig

@@ -9,7 +9,7 @@ Nothing here knows which keys maskcls has. The annotation of a dataclass's field
     Annotated[str, Text(...)]    a text of some form
     tuple[X, ...]                a list; a single value stands for a list of one
     tuple[X, Y]                  a list of this length
-    dict[str, X]                 a dictionary
+    dict[str, X]                 a dictionary, or text such as {a: b}, as typed
     a dataclass                  a group of keys, each of which has to be there
     A | B                        one of several dataclasses, told apart by their field name; or of several simple types
     X | None                     null as well
@@ -93,6 +93,8 @@ def convert(value: Any, annotation: Any, key: str) -> Any:
         return None
     members = [member for member in members if member is not NoneType]
     kind, arguments = get_origin(members[0]), get_args(members[0])
+    if kind in (dict, Mapping) and isinstance(value, str):
+        value = _read_mapping(value, key)
     if dataclasses.is_dataclass(members[0]) and isinstance(value, Mapping):
         return _convert_group(value, members, key)
     if kind in (dict, Mapping) and isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
@@ -162,6 +164,32 @@ def _join(key: str, name: object) -> str:
     return f"{key}.{name}" if key else str(name)
 
 
+def _read_mapping(text: str, key: str) -> dict[str, str | None]:
+    """Read a dictionary as it is typed, in YAML's notation: ``{a: b, "c, d": null}``. All names are text.
+
+    Raises:
+        UserError: this is no such dictionary.
+    """
+    import yaml
+
+    quoted_or_colon = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*')|:(?=[^\s])""")
+    try:
+        # YAML wants a space after the colon
+        node = yaml.compose(quoted_or_colon.sub(lambda found: found[1] or ": ", text), Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        node = None
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    is_flat = all(isinstance(part, yaml.ScalarNode) for pair in pairs for part in pair)
+    if not text.startswith("{") or not isinstance(node, yaml.MappingNode) or not is_flat:
+        raise UserError(f'{key}={text}: expected a dictionary such as {{NAME: VALUE, "OTHER NAME": null}}')
+    read: dict[str, str | None] = {}
+    for name, value in pairs:
+        if name.value in read:
+            raise UserError(f"{key}={text}: '{name.value}' is there twice")
+        read[name.value] = None if value.tag.endswith(":null") else value.value
+    return read
+
+
 def _convert_scalar(value: Any, annotation: Any) -> Any:
     """Return a value as a simple type, None if the annotation does not allow it."""
     if get_origin(annotation) is Literal:
@@ -180,7 +208,10 @@ def _as_text(value: Any, kind: type) -> str | Path | None:
     if not isinstance(value, str) or not value:
         return None
     # absolute, because a configuration is also read in other folders, by maskcls-eval for example
-    return Path(os.path.expanduser(value)).absolute() if kind is Path else value
+    if kind is str:
+        return value
+    path = Path(os.path.expanduser(value)).absolute()
+    return Path(os.path.realpath(path)) if ".." in path.parts else path
 
 
 def _as_number(value: Any, kind: type) -> float | int | None:
@@ -210,7 +241,10 @@ def _describe_member(annotation: Any) -> str:
 
 
 def _hint(value: Any, members: Iterable[Any]) -> str:
-    """What a refused value may have been meant as."""
+    """What a refused value may have been meant as, or the limit of all numbers."""
+    bounds = [limits.high for member in members for limits in get_args(member)[1:] if isinstance(limits, Range)]
+    if bounds == [math.inf] and isinstance(value, int | float) and math.inf > abs(value) >= 2**63:
+        return "; numbers stay below 9.2e18"
     if isinstance(value, int | float) and {str, Path} & set(members):
         return "; quote it if it is meant as text"
     names = [_shown(name) for member in members if get_origin(member) is Literal for name in get_args(member)]

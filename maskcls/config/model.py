@@ -10,7 +10,7 @@ from maskcls.errors import UserError
 
 @dataclass(frozen=True)
 class ResNet18Config:
-    """torchvision's ResNet-18."""
+    """torchvision's ResNet-18, which has no dropout."""
 
     name: Literal["resnet18"]
     default_input_size: Annotated[int, Range(32)]
@@ -18,10 +18,10 @@ class ResNet18Config:
 
 
 @dataclass(frozen=True)
-class VGG16Config:
-    """torchvision's VGG-16."""
+class TorchvisionConfig:
+    """A network of torchvision with dropout before its last layer. The names are torchvision's."""
 
-    name: Literal["vgg16"]
+    name: Literal["vgg16", "mobilenet_v3_small", "efficientnet_b0"]
     default_input_size: Annotated[int, Range(32)]
     pretrained: bool
     dropout: FractionBelowOne
@@ -36,7 +36,7 @@ class MyCNNConfig:
     dropout: FractionBelowOne
 
 
-ModelConfig = ResNet18Config | VGG16Config | MyCNNConfig
+ModelConfig = ResNet18Config | TorchvisionConfig | MyCNNConfig
 
 
 def check_input_size(model: ModelConfig, size: int) -> None:

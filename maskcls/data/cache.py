@@ -1,24 +1,28 @@
 """Images that are decoded once: each split is a memory-mapped array of uint8 that all runs share."""
 
 import contextlib
+import functools
+import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from filelock import FileLock
-from tqdm import tqdm
 
 from maskcls.config import DataConfig, EvalDataConfig
 from maskcls.cores import in_threads, usable_cores
-from maskcls.data.decode import UnreadableFilesError, UnreadableImageError, decode_image
+from maskcls.data.decode import Decoded, UnreadableFilesError, UnreadableImageError, decode_file
 from maskcls.data.image_files import ImageFiles
+from maskcls.data.readable import report_remarks
 from maskcls.data.streaming import Images, StreamedImages
 from maskcls.errors import MACHINE_ERRORS, MachineError, UserError
-from maskcls.files import remove_unfinished, replaced_atomically
+from maskcls.files import remove_unfinished, replaced_atomically, write_json
+from maskcls.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -28,26 +32,73 @@ Storage = DataConfig | EvalDataConfig
 CHUNK = 32
 
 
-def open_images(files: Mapping[str, ImageFiles], storage: Storage) -> dict[str, Images]:
+class OpenedImages(NamedTuple):
+    """The images of a data set.
+
+    Attributes:
+        images: the images of each split, uint8 [images, size, size, 3].
+        damaged: what is wrong with each file that is used in part, by path.
+    """
+
+    images: dict[str, Images]
+    damaged: dict[str, str]
+
+
+@dataclass
+class Notes:
+    """What was noticed as files were decoded, by path.
+
+    Attributes:
+        faults: why a file cannot be read.
+        damaged: why a file can be read in part only.
+        remarks: what a reader of the log should know about a whole file.
+    """
+
+    faults: dict[str, str] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
+    remarks: dict[str, str] = field(default_factory=dict)
+
+    def read(self, path: str, file: Path, reader: Callable[[], Decoded]) -> np.ndarray | None:
+        """Read an image, and note what is wrong with it. Threads may do so at once."""
+        try:
+            decoded = reader()
+        except UnreadableImageError as error:
+            self.faults[path] = str(error)
+            return None
+        if decoded.damage:
+            self.damaged[path] = f"{file}: {decoded.damage}"
+        if decoded.remark:
+            self.remarks[path] = decoded.remark
+        return decoded.image
+
+    def check(self, count: int, *, use_damaged: bool) -> None:
+        """Raise UnreadableFilesError if there are files, out of ``count``, that are not to be used."""
+        bad = self.faults if use_damaged else self.faults | self.damaged
+        if bad:
+            # in the order of their names: threads finish in any order
+            raise UnreadableFilesError(dict(sorted(bad.items())), count, self.damaged.keys() & bad.keys())
+
+
+def open_images(files: Mapping[str, ImageFiles], storage: Storage) -> OpenedImages:
     """Open the images of each split: from the cache, or decoded at each read if the cache has no room for them.
 
-    Returns:
-        The images of each split, uint8 [images, size, size, 3].
-
     Raises:
-        UnreadableFilesError: some files cannot be read; the error lists all of them.
+        UnreadableFilesError: some files cannot be read, or are damaged and ``storage.on_bad_image`` is not ``use``; the
+            error lists all of them.
         UserError: the folder of the cache cannot be made or written.
     """
     threads = storage.workers or usable_cores()
+    use_damaged = storage.on_bad_image == "use"
     missing = [part for part in files.values() if not _cache_file(part, storage.cache_dir).exists()]
     needed = sum(int(np.prod(part.shape)) for part in missing)
     limit = _exceeded_limit(needed, storage) if missing else None
     if limit is None:
-        return _open_cached(files, storage.cache_dir, threads)
+        return _open_cached(files, storage.cache_dir, threads, use_damaged=use_damaged)
     message = "the images take %.1f GB at %d pixels, more than %s: not cached, but decoded in %d threads each time"
     log.info(message, needed / 1e9, missing[0].size, limit, threads)
-    _require_readable(files, storage.cache_dir, threads)
-    return {name: StreamedImages(part, threads=threads) for name, part in files.items()}
+    damaged = _require_readable(files, storage.cache_dir, threads, use_damaged=use_damaged)
+    streamed = {name: StreamedImages(part, threads=threads, damaged=damaged) for name, part in files.items()}
+    return OpenedImages({**streamed}, damaged)
 
 
 def _exceeded_limit(needed: int, storage: Storage) -> str | None:
@@ -64,61 +115,79 @@ def _exceeded_limit(needed: int, storage: Storage) -> str | None:
     return limit if is_exceeded else None
 
 
-def _open_cached(files: Mapping[str, ImageFiles], cache_dir: Path, threads: int) -> dict[str, Images]:
+def _open_cached(files: Mapping[str, ImageFiles], cache_dir: Path, threads: int, *, use_damaged: bool) -> OpenedImages:
     images: dict[str, Images] = {}
+    damaged: dict[str, str] = {}
     faults: dict[str, str] = {}
+    faulty: set[str] = set()
     for name, part in files.items():
         try:
-            images[name] = cached_images(part, cache_dir, threads=threads)
+            images[name] = cached_images(part, cache_dir, threads=threads, use_damaged=use_damaged)
         except UnreadableFilesError as error:
             faults |= error.faults
+            faulty |= error.damaged
+        else:
+            damaged |= _damaged(_cache_file(part, cache_dir))
     if faults:
-        raise UnreadableFilesError(faults, sum(map(len, files.values())))
-    return images
+        raise UnreadableFilesError(faults, sum(map(len, files.values())), faulty)
+    return OpenedImages(images, damaged)
 
 
-def _require_readable(files: Mapping[str, ImageFiles], cache_dir: Path, threads: int) -> None:
+def _require_readable(
+    files: Mapping[str, ImageFiles], cache_dir: Path, threads: int, *, use_damaged: bool
+) -> dict[str, str]:
     """Decode each file once, so that a bad one is found before hours of training; remember the result.
 
+    Returns:
+        What is wrong with each damaged file, by path.
+
     Raises:
-        UnreadableFilesError: some files cannot be read; the error lists all of them.
+        UnreadableFilesError: some files cannot be read, or are damaged and not to be used; the error lists all of them.
     """
     # size 0 stands for all sizes: a file can be decoded or not, whatever is done to the image afterwards
-    keys = [replace(part, size=0, equalised_size=None, boxes=None).cache_key() for part in files.values()]
+    keys = [
+        replace(part, size=0, equalised_size=None, boxes=None, resize="squeeze").cache_key() for part in files.values()
+    ]
     marks = [cache_dir / f"{key}.readable" for key in keys]
+    notes, count = Notes(), sum(map(len, files.values()))
     if all(mark.exists() for mark in marks):
-        return
+        for mark in marks:
+            notes.damaged |= _damaged(mark)
+        notes.check(count, use_damaged=use_damaged)
+        return notes.damaged
     pairs = [(part.root, path) for part in files.values() for path in part.paths]
 
-    def fault(pair: tuple[Path, str]) -> str | None:
-        root, path = pair
-        try:
-            decode_image(root / path)
-        except UnreadableImageError as error:
-            return str(error)
-        return None
+    def read(pair: tuple[Path, str]) -> None:
+        file = pair[0] / pair[1]
+        notes.read(pair[1], file, lambda: decode_file(file))
 
-    with in_threads(fault, pairs, threads) as results:
-        bar = tqdm(results, total=len(pairs), desc="check", unit=" images", leave=False, disable=None)
-        faults = {path: found for (_, path), found in zip(pairs, bar, strict=True) if found is not None}
-    if faults:
-        raise UnreadableFilesError(faults, len(pairs))
+    with in_threads(read, pairs, threads) as results:
+        for _ in progress(results, total=count, phase="check"):
+            pass
+    notes.check(count, use_damaged=use_damaged)
+    if any(part.equalised_size is None for part in files.values()):  # otherwise the same files were decoded before
+        report_remarks(notes.remarks)
     with contextlib.suppress(OSError):  # without the marks the files are checked again next time
-        for mark in marks:
+        for mark, part in zip(marks, files.values(), strict=True):
+            _write_damaged(mark, {path: notes.damaged[path] for path in part.paths if path in notes.damaged})
             mark.touch()
+    return notes.damaged
 
 
-def cached_images(files: ImageFiles, cache_dir: Path, *, threads: int) -> np.ndarray:
+def cached_images(files: ImageFiles, cache_dir: Path, *, threads: int, use_damaged: bool = False) -> np.ndarray:
     """Open the decoded and prepared images in the cache; decode them first if they are not there.
 
     The name of a file in the cache is `ImageFiles.cache_key`, so images are decoded again when one of their files has
     changed. If several processes ask for the same images at once, one decodes them and the others wait.
 
+    Args:
+        use_damaged: take what is left of damaged files.
+
     Returns:
         uint8 [images, size, size, 3], memory-mapped and read-only.
 
     Raises:
-        UnreadableFilesError: some files cannot be read; the error lists all of them.
+        UnreadableFilesError: some files cannot be read, or are damaged and not to be used; the error lists all of them.
         UserError: the folder of the cache cannot be made or written.
     """
     path = _cache_file(files, cache_dir)
@@ -135,10 +204,11 @@ def cached_images(files: ImageFiles, cache_dir: Path, *, threads: int) -> np.nda
             images = _mapped(path, files.shape)
             if images is None:
                 remove_unfinished(cache_dir, path.name)
-                _build(path, files, threads)
+                _build(path, files, threads, use_damaged=use_damaged)
                 images = _mapped(path, files.shape)
     if images is None:
         raise MachineError(f"{path}: damaged right after it was written")
+    Notes(damaged=_damaged(path)).check(len(files), use_damaged=use_damaged)
     return images
 
 
@@ -160,31 +230,44 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     return None
 
 
-def _build(path: Path, files: ImageFiles, threads: int) -> None:
+def _damaged(path: Path) -> dict[str, str]:
+    """Return what is wrong with the damaged files among those of a file in the cache, by path."""
+    note = path.with_suffix(".damaged.json")
+    return dict(json.loads(note.read_text(encoding="utf-8"))) if note.exists() else {}
+
+
+def _write_damaged(path: Path, damaged: dict[str, str]) -> None:
+    note = path.with_suffix(".damaged.json")
+    note.unlink(missing_ok=True)
+    if damaged:
+        write_json(note, damaged)
+
+
+def _build(path: Path, files: ImageFiles, threads: int, *, use_damaged: bool) -> None:
     shape = files.shape
-    log.info("decoding %d images to %d pixels into %s (%.0f MB)", len(files), files.size, path, np.prod(shape) / 1e6)
+    images_to = "image to" if len(files) == 1 else "images to"
+    message = "decoding %d %s %d pixels into %s (%.0f MB)"
+    log.info(message, len(files), images_to, files.size, path, np.prod(shape) / 1e6)
     with replaced_atomically(path) as temporary:
         images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         _reserve(temporary)
+        notes = Notes()
 
-        def fill(start: int) -> dict[str, str]:
-            faults = {}
+        def fill(start: int) -> None:
             for position in range(start, min(start + CHUNK, len(files))):
-                try:
-                    images[position] = files.read(position)
-                except UnreadableImageError as error:
-                    faults[files.paths[position]] = str(error)
-            return faults
+                name = files.paths[position]
+                image = notes.read(name, files.root / name, functools.partial(files.read, position))
+                if image is not None:
+                    images[position] = image
 
-        faults: dict[str, str] = {}
-        bar = tqdm(total=len(files), desc="decode", unit="image", disable=None)
-        with bar, in_threads(fill, range(0, len(files), CHUNK), threads) as results:
-            for found in results:
-                faults |= found
-                bar.update(min(CHUNK, len(files) - bar.n))
-        if faults:
-            raise UnreadableFilesError(faults, len(files))
+        with in_threads(fill, range(0, len(files), CHUNK), threads) as results:
+            for _ in progress(results, total=len(files), phase="decode", size=CHUNK):
+                pass
+        notes.check(len(files), use_damaged=use_damaged)
+        if files.equalised_size is None:  # as above
+            report_remarks(notes.remarks)
         images.flush()
+        _write_damaged(path, notes.damaged)  # before the images appear
 
 
 def _reserve(path: Path) -> None:

@@ -10,11 +10,11 @@ from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tqdm import tqdm
-
 from maskcls.cores import in_threads
 from maskcls.errors import MACHINE_ERRORS, UserError
 from maskcls.files import sync_all
+from maskcls.progress import progress
+from maskcls.wording import counted
 
 HANDLE = "ashishjangra27/face-mask-12k-images-dataset"
 MAX_WORKERS = 8
@@ -62,8 +62,8 @@ def _require_all_files(root: Path, published: dict[str, str]) -> None:
     if wrong:
         advice = "give a new or an empty folder"
         raise UserError(f"{root}: not empty, and left as it is: {_summary(wrong, published)}; {advice}")
-    strays = _stray_count(root, published)
-    log.info("%s: holds all %d published files already; %d stray files", root, len(published), strays)
+    strays = counted(_stray_count(root, published), "stray file")
+    log.info("%s: holds all %d published files already; %s", root, len(published), strays)
 
 
 def _download() -> Path:
@@ -94,8 +94,8 @@ def _fill(root: Path, published: dict[str, str], *, delivered: Path) -> None:
             root.rmdir()  # Windows cannot rename onto a folder, even an empty one
         sync_all()
         partial.rename(root)
-    strays = _stray_count(delivered, published)
-    log.info("%s: %d files, all as published; %d stray files left out", root, len(published), strays)
+    strays = counted(_stray_count(delivered, published), "stray file")
+    log.info("%s: %d files, all as published; %s left out", root, len(published), strays)
 
 
 def _dataset_folder(delivered: Path, published: dict[str, str]) -> Path:
@@ -121,7 +121,7 @@ def _wrong_files(folder: Path, published: dict[str, str], *, destination: Path |
         return _check(folder / name, published[name], target=destination / name if destination else None)
 
     with in_threads(check_and_place, published, MAX_WORKERS) as checks:
-        bar = tqdm(checks, desc="facemask12k", total=len(published), unit="file", disable=None)
+        bar = progress(checks, total=len(published), phase="check facemask12k", unit="files")
         return {name: fault for name, fault in zip(published, bar, strict=True) if fault}
 
 

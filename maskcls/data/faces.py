@@ -10,12 +10,12 @@ from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from maskcls.cores import in_threads
 from maskcls.data.decode import Box, UnreadableImageError, decode_image
 from maskcls.errors import UserError
 from maskcls.files import replaced_atomically
+from maskcls.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ MARGIN = 1.0
 # with faces.mode=auto a picture stays whole if the square would have at least this share of its longer side
 ALREADY_CUT_OUT = 0.8
 
-Finding = Literal["found", "fills", "none"]
+FaceFinding = Literal["found", "fills", "none"]
 
 
 class Face(NamedTuple):
@@ -51,7 +51,7 @@ class Face(NamedTuple):
         box: the square to cut out; None to keep the whole picture.
     """
 
-    finding: Finding
+    finding: FaceFinding
     box: Box | None = None
 
 
@@ -153,7 +153,7 @@ def square_around(centre: tuple[float, float], side: float, *, width: int, heigh
     return Box(left, top, pixels)
 
 
-def report_faces(findings: Sequence[Finding]) -> None:
+def report_faces(findings: Sequence[FaceFinding]) -> None:
     """Log in how many pictures a face was found. Pictures without a face are classified whole, and count."""
     fills, none = findings.count("fills"), findings.count("none")
     crops = f" ({fills} are face crops already)" if fills else ""
@@ -171,5 +171,4 @@ def find_faces(root: Path, paths: Sequence[str], finder: FaceFinder, threads: in
             return Face("none")
 
     with in_threads(find, paths, threads) as faces:
-        bar = tqdm(faces, total=len(paths), desc="faces", unit=" images", leave=False, disable=None)
-        return list(bar)
+        return list(progress(faces, total=len(paths), phase="faces"))

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from maskcls.data.index import SPLIT_NAMES, Index, Split
+from maskcls.data.index import Index, Split
+from maskcls.data.layout import SPLIT_NAMES
 from maskcls.errors import UserError
 from maskcls.files import cell
+from maskcls.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ def read_groups(path: Path, index: Index) -> Groups:
     if path.exists() and not path.is_file():
         raise UserError(f"data.groups={path}: not a file; expected a table, such as maskcls-audit writes")
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"data.groups={path}: cannot be read: {error}") from None
@@ -60,7 +62,7 @@ def read_groups(path: Path, index: Index) -> Groups:
         raise UserError(f"data.groups={path}: expected a table with the columns path and group, see maskcls-audit")
     unnamed = [row["path"] for row in rows if not row["group"]]
     if unnamed:
-        raise UserError(f"data.groups={path}: {len(unnamed)} files have no group, such as {unnamed[0]}")
+        raise UserError(f"data.groups={path}: {counted(len(unnamed), 'file')} without a group, such as {unnamed[0]}")
     known = {
         row["path"]: Membership(row["group"], {"true": True, "false": False}.get((row.get("original") or "").lower()))
         for row in rows
@@ -69,8 +71,8 @@ def read_groups(path: Path, index: Index) -> Groups:
     missing = [name for name in paths if name not in known]
     if missing:
         raise UserError(
-            f"data.groups={path}: {len(missing)} of {len(paths)} files of {index.root} are missing in this table, such "
-            f"as {missing[0]}; run maskcls-audit on this folder again"
+            f"data.groups={path}: lacks {len(missing)} of {counted(len(paths), 'file')} of {index.root}, such as "
+            f"{missing[0]}; run maskcls-audit on this folder again"
         )
     return {name: known[str(cell(name))] for name in index.all_images().paths}
 
@@ -105,10 +107,9 @@ def published_groups(index: Index) -> Groups | None:
             break  # this is another data set: the other files need not be read
     unknown = [path for path, membership in found.items() if membership is None]
     if len(unknown) > (1 - KNOWN_SHARE) * len(found):
-        log.info("%s is not facemask12k, so the groups of its files are not known", index.root)
         return None
     if unknown:
-        log.warning("%d files are not files of facemask12k; each becomes a group of its own", len(unknown))
+        log.warning("not in facemask12k, so a group of its own each: %s", counted(len(unknown), "file"))
     return {path: membership or Membership(path) for path, membership in found.items()}
 
 

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-import numpy as np
-
-from maskcls.data.decode import Box, decode_image, prepare_image
+from maskcls.config.types import Resize
+from maskcls.data.decode import Box, Decoded, decode_file, prepare_image
 from maskcls.data.index import file_state
 
 # change it when decode.py returns other pixels than before
-TRANSFORM_VERSION = 1
+TRANSFORM_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,7 @@ class ImageFiles:
         size: pixels a side of a prepared image.
         equalised_size: pixels a side of an earlier resize, so that no image is sharper than another; None for none.
         boxes: the square to cut out of each image, None for a whole image; None if all are whole.
+        resize: how an image that is no square becomes one.
     """
 
     root: Path
@@ -32,6 +32,7 @@ class ImageFiles:
     _: KW_ONLY
     equalised_size: int | None = None
     boxes: Sequence[Box | None] | None = None
+    resize: Resize = "squeeze"
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -41,19 +42,24 @@ class ImageFiles:
         """Shape of the prepared images as one array."""
         return len(self), self.size, self.size, 3
 
-    def read(self, position: int) -> np.ndarray:
+    def read(self, position: int) -> Decoded:
         """Decode and prepare the image at a position of ``paths``; RGB, uint8 [size, size, 3].
 
         Raises:
-            UnreadableImageError: as `maskcls.data.decode.decode_image` does.
+            UnreadableImageError: as `maskcls.data.decode.decode_file` does.
         """
-        image = decode_image(self.root / self.paths[position])
+        decoded = decode_file(self.root / self.paths[position])
         box = self.boxes[position] if self.boxes else None
-        return prepare_image(image, self.size, equalised_size=self.equalised_size, box=box)
+        prepared = prepare_image(
+            decoded.image, self.size, equalised_size=self.equalised_size, box=box, resize=self.resize
+        )
+        return decoded._replace(image=prepared)
 
     def cache_key(self) -> str:
         """Hash what the pixels depend on; sizes and times of change stand for the contents of the files."""
         pixels = f"{self.size}" if self.equalised_size is None else f"{self.equalised_size}-{self.size}"
+        if self.resize != "squeeze":
+            pixels += f" {self.resize}"
         digest = hashlib.sha256(f"{TRANSFORM_VERSION} {pixels} {self.root}\n".encode(errors="surrogateescape"))
         for path in self.paths:
             size_and_time = "\0".join(map(str, file_state(self.root / path)))

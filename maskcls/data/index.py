@@ -1,29 +1,26 @@
-"""Lists the image files of folders, with their splits and classes. No pixel is read here."""
+"""Lists the image files of a data set, with their splits and classes. No pixel is read here."""
 
-import glob
 import hashlib
 import logging
-import os
+import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from maskcls.config import nearest
+from maskcls.data.layout import Layout, class_name, find_layout, is_vague, listed, plain_path, suggestion
+from maskcls.data.left_out import EMPTY, HIDDEN, NO_CLASSES, OWN, SYSTEM, endings, report_left_out, summaries
+from maskcls.data.walk import list_images
 from maskcls.errors import MACHINE_ERRORS, UserError
+from maskcls.progress import progress
+from maskcls.wording import counted
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "val", "test")
-# the split that a folder's name means; names are compared in lower case
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-# prefixes of folders that notebooks, file managers and macOS's archiver fill with copies
-HIDDEN = (".", "__MACOSX")
-IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".webp", ".tif", ".tiff", ".gif"))
+# the class of each class folder; None leaves a folder out
+ClassMap = Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -59,12 +56,17 @@ class Index:
     Attributes:
         root: folder that the paths of the splits are relative to; absolute.
         classes: names of the classes; a label is a position in them.
-        splits: the splits that the data set has, by their names in `SPLITS`; ``all`` alone if it is not split.
+        splits: the splits that the data set has: train, val and test, or some of them; ``all`` alone if it is not
+            split.
+        left_out: why each other file of the data set is not used, by path; a folder stands for all that it holds.
+        origin: where the splits come from: the data set has them, or they were drawn at random or by group.
     """
 
     root: Path
     classes: tuple[str, ...]
     splits: Mapping[str, Split]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    origin: Literal["as_shipped", "random", "grouped"] = "as_shipped"
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Count the images by split, then by class."""
@@ -94,7 +96,7 @@ class Index:
         """Hash the split, path, class and size in bytes of every file; a copy in another folder has the same hash."""
         digest = hashlib.sha256()
         for name, split in sorted(self.splits.items()):
-            for path, label in split.pairs():
+            for path, label in progress(split.pairs(), total=len(split), phase="list", unit="files"):
                 size = file_state(self.root / path)[0]
                 digest.update(f"{name}\0{path}\0{self.classes[label]}\0{size}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
@@ -116,77 +118,150 @@ def is_class_name(name: str) -> bool:
     return 0 < len(name) <= 255 and name.isprintable() and name not in (".", "..") and not set("/\\") & set(name)
 
 
-def is_image(path: Path) -> bool:
-    """Return whether a file has the name of an image and is not hidden."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def find_images(source: str) -> list[Path]:
-    """Return the image files that ``source`` names, sorted.
-
-    Args:
-        source: a file of any name; a folder, searched with its subfolders; or a pattern such as photos/*.jpg.
-
-    Raises:
-        UserError: there is no such file, or a folder cannot be listed.
-    """
-    path = Path(source).expanduser()
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        files = [file for file in _walk(path) if is_image(file)]
-    else:
-        # brackets in the name of a folder that exists are part of its name
-        folder = glob.escape(str(path.parent)) if path.parent.is_dir() else str(path.parent)
-        files = [Path(name) for name in glob.glob(f"{folder}/{path.name}", recursive=True) if is_image(Path(name))]
-    if not files:
-        kind = "this folder holds no image file" if path.is_dir() else "no such file, and no image file of this pattern"
-        raise UserError(f"source={source}: {kind}; expected an image, a folder or a pattern such as photos/*.jpg")
-    return sorted(files)
-
-
-def index_folder(root: Path) -> Index:
+def index_folder(root: Path, class_map: ClassMap | None = None, splits: Mapping[str, str] | None = None) -> Index:
     """List the images in a folder of class folders, or of split folders that contain class folders.
 
-    Split folders have the names in `SPLIT_NAMES`, in upper or lower case; one without images counts as missing. The
-    classes are the sorted names of the class folders of all splits.
+    `maskcls.data.layout` says which folders are splits and classes. The classes are the sorted names of the class
+    folders of all splits. Nothing is logged: `report_index` does that.
 
     Args:
-        root: the folder. If it contains a single folder, which is not a split and contains folders itself, that folder
-            is used instead.
+        root: the folder. If it contains a single folder that only wraps others, that folder is used instead.
+        class_map: the class of each folder of these names; null leaves the folder out. Others keep their names.
+        splits: the folders of the splits, relative to the root; none if their names tell.
 
     Returns:
         An index of the splits that have images, or of a single split named ``all`` if there are no split folders. The
         paths of each split are sorted.
 
     Raises:
-        UserError: there is no such folder or no class folder with images, two folders are the same split, or the name
-            of a class cannot be printed.
+        UserError: there is no such folder, what is a class or a split is not clear, a class folder has files but no
+            image, or a class name cannot be printed or is not in the data set.
     """
-    root = _descend(root.absolute())
-    split_folders: dict[str, Path] = {}
-    for folder in _folders(root):
-        split = SPLIT_NAMES.get(folder.name.lower())
-        if split is not None and split in split_folders:
-            raise UserError(f"{root}: '{split_folders[split].name}' and '{folder.name}' are both the {split} split")
-        if split is not None:
-            split_folders[split] = folder
-    left_out = [folder.name for folder in _folders(root) if folder not in split_folders.values()]
-    if split_folders and left_out:
-        log.warning("%s: ignoring folders that are not splits: %s", root, ", ".join(left_out))
-    folders = {name: split_folders[name] for name in SPLITS if name in split_folders} or {"all": root}
-    files = {name: by_class for name, folder in folders.items() if (by_class := _class_files(folder))}
-    classes = tuple(sorted(set().union(*files.values())))
+    mapping = {unicodedata.normalize("NFC", name): mapped for name, mapped in (class_map or {}).items()}
+    layout = find_layout(root, mapping, splits or {})
+    class_folders = [folder for folders in layout.classes.values() for folder in folders]
+    _require_folders(layout, mapping)
+    listing = list_images(layout.root, class_folders)
+    left_out = {**layout.left_out, **listing.left_out}
+    if not any(listing.images.values()):
+        raise _without_classes(layout, left_out)
+    without = [folder for folder in class_folders if not listing.images[folder]]
+    for folder in without:
+        _require_nothing(layout, folder, listing.left_out)
+    left_out |= dict.fromkeys(without, EMPTY)
+
+    name_of = {folder: mapping.get(class_name(folder)) or class_name(folder) for folder in class_folders}
+    named = {
+        split: [(path, name_of[folder]) for folder in folders for path in listing.images[folder]]
+        for split, folders in layout.classes.items()
+    }
+    left_out |= {layout.folders[split]: NO_CLASSES for split, found in named.items() if not found}
+    return index_of({split: found for split, found in named.items() if found}, layout.root, left_out)
+
+
+def index_of(named: Mapping[str, Collection[tuple[str, str]]], root: Path, left_out: Mapping[str, str]) -> Index:
+    """Make an index from the path and the class name of each file, by split.
+
+    Raises:
+        UserError: a class name cannot be printed.
+    """
+    classes = tuple(sorted({name for found in named.values() for _, name in found}))
     odd = [name for name in classes if not is_class_name(name)]
     if odd:
         raise UserError(f"{root}: the class name {odd[0]!r} cannot be printed; rename its folder")
-    if not classes:
-        raise UserError(
-            f"{root}: no images in class folders; expected files such as WithMask/1.png or Train/WithMask/1.png"
+    label = {name: number for number, name in enumerate(classes)}
+    splits = {split: Split.of((path, label[name]) for path, name in sorted(found)) for split, found in named.items()}
+    return Index(root, classes, splits, dict(sorted(left_out.items())))
+
+
+def index_unlabelled(root: Path) -> Index:
+    """List the images of a folder without class folders, and of its subfolders, in the split ``all`` and the class "".
+
+    Raises:
+        UserError: there is no such folder, or no image in it.
+    """
+    root = plain_path(root.absolute())
+    if not root.is_dir():
+        raise UserError(f"data.root={root}: no such folder")
+    listing = list_images(root, ["."])
+    if not listing.images["."]:
+        raise UserError(f"{root}: holds no image file")
+    return Index(root, ("",), {"all": Split.of((path, 0) for path in listing.images["."])}, listing.left_out)
+
+
+def report_index(index: Index, root: Path) -> None:
+    """Log what a person should know of a data set before it is used.
+
+    Args:
+        index: the data set.
+        root: the folder, or the table, as it was given.
+    """
+    if root.is_dir() and index.root != plain_path(root.absolute()):
+        log.info("using the data set in %s", index.root)
+    report_left_out(index.left_out)
+    for name in filter(is_vague, index.classes):
+        log.warning("%s: '%s' is a class here; to leave it out, type %s", index.root, name, suggestion({name: None}))
+    alike: dict[str, list[str]] = {}
+    for name in index.classes:
+        alike.setdefault(letters(name) or name, []).append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            log.warning(
+                "%s: the classes %s differ by case, spaces or separators only; to join them, type %s",
+                index.root,
+                listed(names),
+                suggestion({name: tidy for name in names if name != (tidy := min(names, key=_untidiness))}),
+            )
+
+
+def letters(name: str) -> str:
+    """Return a name in lower case without spaces and separators, so that spellings of one name are equal."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFC", name).casefold()))
+
+
+def _untidiness(name: str) -> tuple[bool, str]:
+    return name != name.strip(), name
+
+
+def _require_folders(layout: Layout, class_map: Mapping[str, str | None]) -> None:
+    """Check that the folders of a class map exist.
+
+    Raises:
+        UserError: one does not.
+    """
+    folders = [folder for folders in layout.classes.values() for folder in folders]
+    names = {class_name(folder) for folder in (*folders, *layout.left_out)}
+    for name in class_map:
+        if name not in names:
+            raise UserError(
+                f"data.class_map: {layout.root} has no class folder '{name}'; it has {listed(sorted(names))}"
+                f"{nearest(name, names)}"
+            )
+
+
+def _without_classes(layout: Layout, left_out: Mapping[str, str]) -> UserError:
+    """Say that a data set has no image in a class folder, and what it has."""
+    found = f"; left out: {'; '.join(summaries(left_out))}" if left_out else ""
+    expected = "expected files such as WithMask/1.png or Train/WithMask/1.png"
+    return UserError(f"{layout.root}: no images in class folders; {expected}{found}")
+
+
+def _require_nothing(layout: Layout, folder: str, left_out: Mapping[str, str]) -> None:
+    """Check that a class folder without images is empty: a class must not be lost.
+
+    Raises:
+        UserError: it holds files.
+    """
+    inside = {path: reason for path, reason in left_out.items() if f"{path}/".startswith(f"{folder}/")}
+    files = [path for path, reason in inside.items() if not reason.startswith((HIDDEN, SYSTEM, OWN))]
+    if files:
+        reasons = ", ".join(
+            sorted({reason.partition(": ")[2] or reason for reason in map(inside.__getitem__, files)})[:3]
         )
-    for name in folders.keys() - files.keys():
-        log.warning("%s: ignoring this split, which has no images in class folders", folders[name])
-    return Index(root, classes, {name: _as_split(root, by_class, classes) for name, by_class in files.items()})
+        raise UserError(
+            f"{layout.root}: the class folder '{folder}' has {counted(len(files), 'file')} but no image "
+            f"({endings(files)}: {reasons}); {suggestion({class_name(folder): None})} leaves it out"
+        )
 
 
 def require_classes(index: Index) -> None:
@@ -198,79 +273,54 @@ def require_classes(index: Index) -> None:
     for name in ("train", "val"):
         without = [c for label, c in enumerate(index.classes) if label not in index.splits[name].labels]
         if without:
-            raise UserError(f"{index.root}: no image of class {', '.join(without)} in the {name} split")
+            mapped = {c: next((o for o in index.classes if o != c and letters(o) == letters(c)), None) for c in without}
+            raise UserError(
+                f"{index.root}: no image of the {'class' if len(without) == 1 else 'classes'} {listed(without)} in the "
+                f"{name} split; to {'join them' if all(mapped.values()) else 'do without'}, type {suggestion(mapped)}"
+            )
 
 
-def match_classes(index: Index, classes: Iterable[str]) -> Index:
+def match_classes(index: Index, classes: Iterable[str], class_map: ClassMap | None = None) -> Index:
     """Return the same images with labels that are positions in ``classes``, the classes of a trained model.
 
+    Args:
+        class_map: the class map that the data set was listed with.
+
     Raises:
-        UserError: the data set has a class that the model does not know.
+        UserError: the data set, or its class map, has a class that the model does not know.
     """
     names = tuple(classes)
-    for name in index.classes:
-        if name not in names:
+    for folder, name in (class_map or {}).items():
+        if name is not None and name not in names:
             raise UserError(
-                f"{index.root}: class '{name}' is not one of the model's: {', '.join(names)}{nearest(name, names)}"
+                f"data.class_map: '{folder}' becomes '{name}', which is not one of the model's classes: "
+                f"{listed(names)}{nearest(name, names)}"
             )
+    unknown = [name for name in index.classes if name not in names]
+    if unknown:
+        mapped = dict(class_map or {}) | {name: _counterpart(name, names) for name in unknown}
+        raise UserError(
+            f"{index.root}: {listed(unknown)} {'is not a class' if len(unknown) == 1 else 'are not classes'} of the "
+            f"model, which has {listed(names)}; type {suggestion(mapped)} (null leaves a folder out)"
+        )
     new_label = [names.index(name) for name in index.classes]
     splits = {
         name: Split(split.paths, tuple(new_label[label] for label in split.labels))
         for name, split in index.splits.items()
     }
-    return Index(index.root, names, splits)
+    return replace(index, classes=names, splits=splits)
 
 
-def _folders(folder: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(HIDDEN))
-    except OSError as error:
-        raise UserError(f"{folder}: cannot list this folder: {error.strerror}") from None
+def _counterpart(name: str, classes: Sequence[str]) -> str | None:
+    """Return the class that a folder of this name seems to mean, None if that is not clear: no_mask is WithoutMask."""
+    same = [one for one in classes if letters(one) == letters(name)] or [
+        one for one in classes if _meaning(one) == _meaning(name)
+    ]
+    return same[0] if len(same) == 1 else None
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield all files below a folder, except those in folders that `HIDDEN` names."""
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{error.filename}: cannot list this folder: {error.strerror}")
-
-    for top, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
-        yield from (Path(top, name) for name in names)
-
-
-def _descend(root: Path) -> Path:
-    """Return the folder that holds the class or split folders, as `index_folder` describes it."""
-    if not root.is_dir():
-        raise UserError(f"data.root={root}: no such folder")
-    folders = _folders(root)
-    # many archives put the data set into a folder of its own
-    if len(folders) == 1 and folders[0].name.lower() not in SPLIT_NAMES and _folders(folders[0]):
-        log.info("using the data set in %s", folders[0])
-        return _descend(folders[0])
-    return root
-
-
-def _class_files(folder: Path) -> dict[str, list[Path]]:
-    """Return the image files of each class folder in a folder."""
-    by_class: dict[str, list[Path]] = {}
-    ignored = 0
-    for class_folder in _folders(folder):
-        files = list(_walk(class_folder))
-        images = [file for file in files if is_image(file)]
-        ignored += len(files) - len(images)
-        if images:
-            # macOS stores é and Korean syllables as several characters, other systems as one
-            by_class.setdefault(unicodedata.normalize("NFC", class_folder.name), []).extend(images)
-        else:
-            log.warning("%s: ignoring this folder, which has no images", class_folder)
-    if ignored:
-        log.warning("%s: ignoring %d files that are not images", folder, ignored)
-    return by_class
-
-
-def _as_split(root: Path, by_class: Mapping[str, list[Path]], classes: tuple[str, ...]) -> Split:
-    pairs = (
-        (file.relative_to(root).as_posix(), classes.index(name)) for name, files in by_class.items() for file in files
-    )
-    return Split.of(sorted(pairs))
+def _meaning(name: str) -> tuple[bool, str]:
+    """Return whether a class is that something is missing, and what."""
+    plain = letters(name)
+    rest = re.sub("^(without|non|not|no|un)", "", plain)
+    return rest != plain, re.sub("^(with|wearing|has)|(on|ed|worn)$", "", rest)

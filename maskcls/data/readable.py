@@ -1,9 +1,11 @@
-"""Image files that cannot be read: name all of them in an error, or leave them out."""
+"""Image files that cannot be read, or only in part: name all of them in an error, leave them out, or use them."""
 
 import logging
-from collections.abc import Callable
-from typing import Literal, TypeVar
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
+from maskcls.config.types import OnBadImage
 from maskcls.data.decode import UnreadableFilesError
 from maskcls.data.index import Index
 
@@ -11,15 +13,37 @@ log = logging.getLogger(__name__)
 
 Opened = TypeVar("Opened")
 
+# names in a line of the log
+SHOWN = 20
+
+
+def report_remarks(remarks: Mapping[str, str]) -> None:
+    """Log what is odd about files that were decoded, by path: a line for each oddity, with the number of the files."""
+    by_text: dict[str, list[str]] = {}
+    for path, text in sorted(remarks.items()):  # libjpeg counts bytes, which would make a line for each file
+        by_text.setdefault(re.sub(r"\b[0-9]+ ", "", text), []).append(path)
+    for text, paths in by_text.items():
+        names = ", ".join(paths[:SHOWN]) + (f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else "")
+        log.warning("%d %s: %s", len(paths), "file" if len(paths) == 1 else "files", f"{text}: {names}")
+
+
+def report_damaged(damaged: Mapping[str, str]) -> None:
+    """Log which damaged files are used, and their number."""
+    for fault in damaged.values():
+        log.warning("damaged, used in part: %s", fault)
+    if damaged:
+        count = f"{len(damaged)} damaged file{'' if len(damaged) == 1 else 's'} used in part"
+        log.warning("%s: data.on_bad_image=use", count)
+
 
 def open_readable(
-    index: Index, opener: Callable[[Index], Opened], on_bad_image: Literal["error", "skip"]
+    index: Index, opener: Callable[[Index], Opened], on_bad_image: OnBadImage
 ) -> tuple[Opened, Index, dict[str, str]]:
     """Open the images of a data set.
 
     Args:
-        opener: opens the images of an index.
-        on_bad_image: whether files that cannot be read are an error or left out.
+        opener: opens the images of an index; raises UnreadableFilesError for those that are not to be used.
+        on_bad_image: whether these are an error or left out.
 
     Returns:
         What ``opener`` returned, the index without the files that are left out, and the reason for each of these files,
@@ -33,12 +57,13 @@ def open_readable(
         try:
             opened = opener(index)
         except UnreadableFilesError as error:
-            for fault in error.faults.values():
-                log.warning("cannot be read: %s", fault)
+            for path, fault in error.faults.items():
+                log.warning("%s: %s", "damaged" if path in error.damaged else "cannot be read", fault)
             if on_bad_image == "error":
                 raise
             index, skipped = index.without(error.faults), skipped | error.faults
         else:
             if skipped:
-                log.warning("%d files cannot be read and are left out: data.on_bad_image=skip", len(skipped))
+                count = f"{len(skipped)} file{'' if len(skipped) == 1 else 's'} left out"
+                log.warning("%s: data.on_bad_image=%s", count, on_bad_image)
             return opened, index, skipped

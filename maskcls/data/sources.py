@@ -1,13 +1,23 @@
 """Opens the data set of a configuration: finds it, downloads it or draws it, and lists its files."""
 
 import logging
+import shlex
 import shutil
 from pathlib import Path
 
-from maskcls.config import AnyDataConfig, FaceMask12KConfig, SyntheticConfig
+from maskcls.config import (
+    AnyDataConfig,
+    AuditDataConfig,
+    EvalDataConfig,
+    FaceMask12KConfig,
+    SyntheticConfig,
+    TableConfig,
+)
 from maskcls.data.groups import Groups, Membership, published_groups, read_groups
-from maskcls.data.index import Index, index_folder
+from maskcls.data.index import Index, index_folder, report_index
+from maskcls.data.left_out import report_left_out
 from maskcls.data.splits import cut_missing_splits, split_by_group
+from maskcls.data.table import index_table
 from maskcls.errors import MACHINE_ERRORS, UserError
 from maskcls.files import sync_all
 
@@ -20,7 +30,10 @@ def require_dataset(config: AnyDataConfig) -> None:
     Raises:
         UserError: neither is the case; the message says how to get a data set.
     """
-    if isinstance(config, SyntheticConfig) or config.root.is_dir():
+    if isinstance(config, TableConfig) and not config.table.is_file():
+        raise UserError(f"data.table={config.table}: no such file; expected a CSV file with the columns path and label")
+    is_beside_table = isinstance(config, TableConfig) and config.root == config.table
+    if isinstance(config, SyntheticConfig) or is_beside_table or config.root.is_dir():
         return
     synthetic = "data=synthetic draws faces to try the program with"
     if not isinstance(config, FaceMask12KConfig):
@@ -51,40 +64,81 @@ def open_dataset(config: AnyDataConfig) -> tuple[Index, Groups | None]:
         from maskcls.data.download import download_facemask12k
 
         download_facemask12k(root)
-    found = index_folder(root)
-    groups = known_groups(config, found)
+    found, groups = list_dataset(config, root)
+    if isinstance(config, FaceMask12KConfig) and groups is None:
+        log.warning(
+            "%s is not facemask12k, whose settings are used: for your own images, type %s", root, own_images(root)
+        )
+    report_index(found, root)
+    index, groups = split_dataset(config, found, groups)
+    report_left_out({path: reason for path, reason in index.left_out.items() if path not in found.left_out})
+    if "all" in found.splits and index.origin == "random":
+        log.info("%s has no splits: they are drawn at random (data.split_seed=%d)", found.root, config.split_seed)
+    elif "val" not in found.splits and index.origin != "grouped":
+        log.info(
+            "%s has no val split: a random part of train becomes it (data.split_seed=%d)", found.root, config.split_seed
+        )
+    return index, groups
+
+
+def list_dataset(config: AnyDataConfig | EvalDataConfig | AuditDataConfig, root: Path) -> tuple[Index, Groups | None]:
+    """List the files of a folder, or of a table, as they are: with the splits that they have. Nothing is logged.
+
+    Returns:
+        The files, and the group of each file if it is known.
+
+    Raises:
+        UserError: this is neither a tree of class folders nor a table, or ``data.groups`` is not a table of its files.
+    """
+    groups = None
+    if isinstance(config, TableConfig | EvalDataConfig | AuditDataConfig) and config.table is not None:
+        index, groups = index_table(config.table, root, config.columns, config.class_map)
+    else:
+        index = index_folder(root, config.class_map, config.splits)
+    return index, groups if isinstance(config, EvalDataConfig | AuditDataConfig) else _known_groups(
+        config, index, groups
+    )
+
+
+def split_dataset(config: AnyDataConfig, found: Index, groups: Groups | None) -> tuple[Index, Groups | None]:
+    """Give a data set the splits that training needs.
+
+    Args:
+        config: says how it is split.
+        found: the data set as it is.
+        groups: the group of each file if it is known.
+
+    Returns:
+        The files, and their groups as they were given.
+
+    Raises:
+        UserError: it cannot be split.
+    """
     fractions = {"val_fraction": config.val_fraction, "test_fraction": config.test_fraction}
     if config.split == "grouped":
         if groups is None:
             raise UserError(
                 "data.split=grouped needs data.groups=FILE, a table of which files show one photograph: "
-                f"maskcls-audit data.root={root} writes one"
+                f"maskcls-audit data.root={found.root} writes one"
             )
         return split_by_group(found, groups, **fractions, seed=config.split_seed), groups
-    index = cut_missing_splits(found, **fractions, seed=config.split_seed)
-    if "all" in found.splits:
-        log.info("%s has no split folders: the splits are random (data.split_seed=%d)", root, config.split_seed)
-    elif "val" not in found.splits:
-        log.info("%s has no val folder: val is a random part of train (data.split_seed=%d)", root, config.split_seed)
-    return index, groups
+    return cut_missing_splits(found, **fractions, seed=config.split_seed), groups
 
 
-def known_groups(config: AnyDataConfig, index: Index) -> Groups | None:
-    """Find the group of each file: in ``data.groups``, or in the table of the public data set.
-
-    Returns:
-        The groups, or None if they are not known.
-
-    Raises:
-        UserError: ``data.groups`` is not a table of these files.
-    """
+def _known_groups(config: AnyDataConfig, index: Index, of_table: Groups | None) -> Groups | None:
+    """Find the group of each file: in ``data.groups``, in the table of labels, or in that of the public data set."""
     if config.groups is not None:
         return read_groups(config.groups, index)
     if isinstance(config, SyntheticConfig):  # every image shows another face
         return {path: Membership(path, is_original=True) for path in index.all_images().paths}
     if isinstance(config, FaceMask12KConfig):
         return published_groups(index)
-    return None
+    return of_table
+
+
+def own_images(root: Path) -> str:
+    """Return what to type to train on a folder of one's own."""
+    return f"data=folder data.root={shlex.quote(str(root))}"
 
 
 def drawn_folder(config: SyntheticConfig) -> Path:

@@ -6,7 +6,10 @@ from dataclasses import replace
 
 from maskcls.data.groups import Groups
 from maskcls.data.index import Index, Split, require_classes
+from maskcls.data.layout import listed, suggestion
+from maskcls.data.left_out import COPY
 from maskcls.errors import UserError
+from maskcls.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -25,28 +28,45 @@ def cut_missing_splits(index: Index, *, val_fraction: float, test_fraction: floa
         UserError: there are fewer than two classes, no training images, or a class without images in train or val.
     """
     _require_two_classes(index)
-    root, splits = index.root, dict(index.splits)
+    root, splits, origin = index.root, dict(index.splits), index.origin
     if "all" in splits:
+        origin = "random"
+        _require_images(index, "all", 3 if test_fraction else 2)
         rest, test = _cut(splits.pop("all"), test_fraction, seed=seed)
         train, val = _cut(rest, val_fraction / (1 - test_fraction), seed=seed + 1)
         splits = {"train": train, "val": val} | ({"test": test} if len(test) else {})
     elif "train" not in splits:
         raise UserError(f"{root}: no training images beside {', '.join(splits)}; expected a folder named Train")
     elif "val" not in splits:
+        _require_images(index, "train", 2)
         train, val = _cut(splits.pop("train"), val_fraction, seed=seed + 1)
         splits = {"train": train, "val": val} | splits
-    complete = replace(index, splits=splits)
+    complete = replace(index, splits=splits, origin=origin)
     require_classes(complete)
     for name, counts in complete.counts().items():
         without = [class_name for class_name, count in counts.items() if not count]
         if without:
-            log.warning("%s: no image of class %s in the %s split", root, ", ".join(without), name)
+            log.warning("%s: no image of class %s in the %s split", root, listed(without), name)
     return complete
 
 
 def _require_two_classes(index: Index) -> None:
     if len(index.classes) < 2:
-        raise UserError(f"{index.root}: expected at least two class folders with images, found only {index.classes[0]}")
+        raise UserError(f"{index.root}: expected at least two classes with images, found only '{index.classes[0]}'")
+
+
+def _require_images(index: Index, split: str, least: int) -> None:
+    """Check that each class has enough images to be cut at random.
+
+    Raises:
+        UserError: a class has too few.
+    """
+    for name, count in index.counts()[split].items():
+        if 0 < count < least:
+            raise UserError(
+                f"{index.root}: class '{name}' has {counted(count, 'image')}, needs at least {least} for the splits; "
+                f"{suggestion({name: None})} leaves it out"
+            )
 
 
 def _cut(split: Split, fraction: float, *, seed: int) -> tuple[Split, Split]:
@@ -70,7 +90,7 @@ def split_by_group(index: Index, groups: Groups, *, val_fraction: float, test_fr
 
     The groups of each class are shuffled, and val and test get their fractions of them. A group with files of several
     classes counts for the first of these. Val and test get one file for each group and class, an original if there is
-    one; train gets all files of its groups.
+    one, and the others are left out; train gets all files of its groups.
 
     Raises:
         UserError: there are fewer than two classes, or a class has too few groups.
@@ -89,7 +109,9 @@ def split_by_group(index: Index, groups: Groups, *, val_fraction: float, test_fr
             max(1, round(fraction * len(names))) if fraction else 0 for fraction in (test_fraction, val_fraction)
         )
         if len(names) - test - val < 1:
-            raise UserError(f"{index.root}: class {class_name} has {len(names)} groups, too few to be split")
+            raise UserError(
+                f"{index.root}: class '{class_name}' has {counted(len(names), 'group')}, too few to be split"
+            )
         drawn = ["test"] * test + ["val"] * val + ["train"] * (len(names) - test - val)
         split_of |= zip(names, drawn, strict=True)
     chosen: dict[str, dict[object, tuple[str, int]]] = {"train": {}, "val": {}, "test": {}}
@@ -98,4 +120,7 @@ def split_by_group(index: Index, groups: Groups, *, val_fraction: float, test_fr
         group = groups[path].group
         split = split_of[group]
         chosen[split].setdefault(path if split == "train" else (group, label), (path, label))
-    return replace(index, splits={name: Split.of(sorted(found.values())) for name, found in chosen.items() if found})
+    splits = {name: Split.of(sorted(found.values())) for name, found in chosen.items() if found}
+    used = {path for split in splits.values() for path in split.paths}
+    copies = {path: f"{COPY}: {split_of[groups[path].group]}" for path in files.paths if path not in used}
+    return replace(index, splits=splits, left_out={**index.left_out, **copies}, origin="grouped")

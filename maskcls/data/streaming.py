@@ -1,5 +1,6 @@
 """Images that are decoded again at each read, for data sets that are too large for the cache."""
 
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,10 +11,17 @@ from maskcls.errors import UserError
 
 
 class StreamedImages:
-    """Images that are indexed like an array [images, size, size, 3], and decoded at each read, in threads."""
+    """Images that are indexed like an array [images, size, size, 3], and decoded at each read, in threads.
 
-    def __init__(self, files: ImageFiles, *, threads: int) -> None:
+    Args:
+        files: the image files.
+        threads: threads that decode.
+        damaged: paths of the files that are known to be damaged, and used in part.
+    """
+
+    def __init__(self, files: ImageFiles, *, threads: int, damaged: Collection[str] = ()) -> None:
         self.files = files
+        self.damaged = frozenset(damaged)
         self.threads = threads
         # threads suffice: OpenCV and torch release the interpreter's lock
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
@@ -41,7 +49,7 @@ class StreamedImages:
 
         def fill(part: range) -> None:
             for slot in part:
-                slots[slot] = self.files.read(flat[slot])
+                slots[slot] = self._read(flat[slot])
 
         try:
             list(self.pool.map(fill, (range(start, len(slots), self.threads) for start in range(self.threads))))
@@ -49,6 +57,12 @@ class StreamedImages:
             # the file was readable when the data set was opened: this is never skipped
             raise UserError(f"an image file cannot be read, repair or remove it: {error}") from None
         return images
+
+    def _read(self, position: int) -> np.ndarray:
+        decoded, path = self.files.read(position), self.files.paths[position]
+        if decoded.damage and path not in self.damaged:
+            raise UnreadableImageError(f"{self.files.root / path}: {decoded.damage}")
+        return decoded.image
 
 
 # the images of a split; both types are indexed alike

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from maskcls.cores import in_threads
 from maskcls.data.drawing import RAMP, cloth, draw_person, dye
+from maskcls.progress import progress
 
 DRAWING_VERSION = 1  # change it when a seed gives other images than before
 CLASSES = ("WithMask", "WithoutMask")
@@ -120,5 +120,5 @@ def write_dataset(root: Path, seed: int, counts: dict[str, int]) -> None:
             write = partial(write_image, root, seed=seed, split=split, label=label)
             jobs += [partial(write, number=number) for number in range((count + 1 - label) // 2)]
     with in_threads(lambda job: job(), jobs, THREADS) as written:
-        for _ in tqdm(written, "drawing faces", len(jobs), disable=None, unit="image"):
+        for _ in progress(written, total=len(jobs), phase="draw"):
             pass

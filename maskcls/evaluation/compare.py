@@ -45,7 +45,7 @@ class PoolSummary:
         accuracies: accuracy of each run.
         std: sample standard deviation of the accuracies; None for a single run.
         accuracy_interval_95_by_group: bootstrap interval over groups of files.
-        accuracy_interval_95_by_run: Student's interval over runs; None for a single run.
+        accuracy_interval_95_by_run: Student's interval over runs, cut off at 0 and 1; None for a single run.
         accuracy_interval_95: Wilson's interval of a single run; None for several runs.
     """
 
@@ -126,8 +126,9 @@ def summarize(pooled: Pool, groups: np.ndarray, seed: int) -> PoolSummary:
     if len(accuracies) == 1:
         wilson = proportion_interval(int(pooled.is_correct.sum()), total=len(groups))
         return PoolSummary(pooled.names, accuracy, by_run, None, by_group, accuracy_interval_95=wilson)
-    std, student = float(accuracies.std(ddof=1)), t_test(accuracies)[1]
-    return PoolSummary(pooled.names, accuracy, by_run, std, by_group, accuracy_interval_95_by_run=student)
+    std = float(accuracies.std(ddof=1))
+    low, high = np.clip(t_test(accuracies)[1], 0, 1).tolist()
+    return PoolSummary(pooled.names, accuracy, by_run, std, by_group, accuracy_interval_95_by_run=(low, high))
 
 
 def compare_pools(*, first: Pool, second: Pool, groups: np.ndarray, seed: int) -> Comparison:
@@ -148,8 +149,10 @@ def compare_pools(*, first: Pool, second: Pool, groups: np.ndarray, seed: int) -
     excludes_zero = low > 0 or high < 0
     comparison = partial(Comparison, first.names, second.names, float(difference.mean()), (low, high))
     if len(a) > 1 or len(b) > 1:
-        p, by_run = t_test(b.mean(axis=1), a.mean(axis=1))
-        return comparison(p < SIGNIFICANCE and excludes_zero, t_test_p=p, difference_interval_95_by_run=by_run)
+        p, interval = t_test(b.mean(axis=1), a.mean(axis=1))
+        # a difference of two shares is at most 1, which Student's interval does not know
+        low, high = np.clip(interval, -1, 1).tolist()
+        return comparison(p < SIGNIFICANCE and excludes_zero, t_test_p=p, difference_interval_95_by_run=(low, high))
     only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
     p = mcnemar(only_first, only_second)
     # copies can only make a difference less certain: the interval is a further condition, no replacement of the test

@@ -17,22 +17,25 @@ def file_facts(
     Args:
         root: folder that the paths of the files are relative to.
         groups: group of each file, None where the groups are not known.
-        trained_on: groups that the model was trained on, None where they are not known.
+        trained_on: paths of the files that the model was trained on, None where they are not known.
 
     Returns:
         Arrays [files] by column. int64 ``side``: longer side in pixels, 0 where unknown. Where the groups are known,
-        also object ``group``: name of the group; int64 ``original``: 0 for an augmented copy, else 1 (only if this is
-        known of all files); and int64 ``in_train``: 1 where the group was trained on (only with ``trained_on``).
+        also object ``group``: name of the group; and int64 ``original``: 0 for an augmented copy, else 1 (only if this
+        is known of all files). With ``trained_on``, int64 ``in_train``: 1 where the file, or another one of its group,
+        was trained on (only if the groups are known, or a file was trained on).
     """
     facts = {"side": np.array([_longer_side(root / path) for path in files.paths], dtype=np.int64)}
-    if groups is None:
-        return facts
-    memberships = [groups[path] for path in files.paths]
-    facts["group"] = np.array([membership.group for membership in memberships], dtype=object)
-    if all(membership.is_original is not None for membership in memberships):
-        facts["original"] = np.array([membership.is_original for membership in memberships], dtype=np.int64)
+    if groups is not None:
+        memberships = [groups[path] for path in files.paths]
+        facts["group"] = np.array([membership.group for membership in memberships], dtype=object)
+        if all(membership.is_original is not None for membership in memberships):
+            facts["original"] = np.array([membership.is_original for membership in memberships], dtype=np.int64)
     if trained_on is not None:
-        facts["in_train"] = np.array([membership.group in trained_on for membership in memberships], dtype=np.int64)
+        known = {groups[path].group for path in trained_on} if groups else set()
+        seen = [path in trained_on or bool(groups and groups[path].group in known) for path in files.paths]
+        if groups or any(seen):
+            facts["in_train"] = np.array(seen, dtype=np.int64)
     return facts
 
 

@@ -60,6 +60,11 @@ def accuracy_interval_by_group(values: np.ndarray, *, groups: np.ndarray, seed: 
     return bootstrapped_interval(values, groups=groups, seed=seed)
 
 
+def balanced_accuracy(is_correct: np.ndarray, *, labels: np.ndarray) -> float:
+    """Compute the mean of the classes' recalls, over the classes that have images. Both arrays are [images]."""
+    return float(np.mean([is_correct[labels == label].mean() for label in np.unique(labels)]))
+
+
 def classification_metrics(predictions: Predictions, positive_class: str | None) -> dict[str, Any]:
     """Compute all metrics with their intervals.
 
@@ -100,6 +105,7 @@ def accuracy_metrics(predictions: Predictions) -> dict[str, Any]:
         "images": count,
         "correct": correct,
         "accuracy": correct / count,
+        "balanced_accuracy": balanced_accuracy(is_correct, labels=predictions.labels),
         "accuracy_interval_95": proportion_interval(correct, total=count),
     }
     if groups is not None:
@@ -186,15 +192,16 @@ def slices(predictions: Predictions, equalised: Predictions | None = None) -> di
         equalised: predictions for the same images after all were reduced to one low resolution.
 
     Returns:
-        Metrics by slice: ``originals`` (no augmented copies), ``unseen`` (photographs that were not trained on),
-        ``face_found`` and ``no_face_found``, ``side_...`` (longer side in pixels), ``equalised``. A slice without
-        images has only ``images``, which is 0.
+        Metrics by slice: ``originals`` (no augmented copies), ``in_train`` and ``unseen`` (photographs that were
+        trained on or not), ``face_found`` and ``no_face_found``, ``side_...`` (longer side in pixels), ``equalised``.
+        Slices without images are left out.
     """
     facts = predictions.facts
     chosen: dict[str, np.ndarray] = {}
     if "original" in facts:
         chosen["originals"] = facts["original"] == 1
     if "in_train" in facts:
+        chosen["in_train"] = facts["in_train"] == 1
         chosen["unseen"] = facts["in_train"] == 0
     if "face" in facts:
         chosen["face_found"] = facts["face"] != "none"
@@ -204,9 +211,7 @@ def slices(predictions: Predictions, equalised: Predictions | None = None) -> di
         for low, high in itertools.pairwise(edges):
             name = f"side_{low}_up" if high == np.inf else f"side_{low}_to_{high - 1:.0f}"
             chosen[name] = (facts["side"] >= low) & (facts["side"] < high)
-    result: dict[str, Any] = {
-        name: accuracy_metrics(predictions.part(rows)) if rows.any() else {"images": 0} for name, rows in chosen.items()
-    }
+    result = {name: accuracy_metrics(predictions.part(rows)) for name, rows in chosen.items() if rows.any()}
     if equalised is not None:
         result["equalised"] = accuracy_metrics(equalised)
     return result
@@ -217,9 +222,21 @@ def _defined(value: float) -> float | None:
 
 
 def percent_with_interval(metrics: dict[str, Any]) -> str:
-    """Format an accuracy as in ``98.50 % (197 of 200, 95 % interval 95.69 to 99.49)``."""
+    """Format an accuracy as in ``98.50 % (197 of 200, 95 % interval 95.69 to 99.49)``.
+
+    The balanced accuracy stands beside it where the two differ.
+    """
     low, high = metrics["accuracy_interval_95"]
-    return (
+    text = (
         f"{100 * metrics['accuracy']:.2f} % ({metrics['correct']} of {metrics['images']}, "
         f"95 % interval {100 * low:.2f} to {100 * high:.2f})"
     )
+    balanced: float | None = metrics.get("balanced_accuracy")
+    if balanced is not None and differ(metrics["accuracy"], balanced):
+        text += f", balanced accuracy {100 * balanced:.2f} %"
+    return text
+
+
+def differ(accuracy: float, balanced: float | None) -> bool:
+    """Whether a balanced accuracy, if it is known, is another number than the accuracy, to 0.01 %."""
+    return balanced is not None and round(10_000 * balanced) != round(10_000 * accuracy)

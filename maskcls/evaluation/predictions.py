@@ -65,7 +65,10 @@ class Predictions:
         return float(self.losses.mean())
 
     def write(self, path: Path) -> None:
-        """Write ``predictions.csv``: path, label, prediction, probability_CLASS for each class, loss, and the facts."""
+        """Write ``predictions.csv``: path, label, prediction, probability_CLASS for each class, loss, and the facts.
+
+        The loss is without temperature scaling, unlike the probabilities.
+        """
         with table(path) as write:
             columns = [f"probability_{name}" for name in self.classes]
             write(["path", "label", "prediction", *columns, "loss", *self.facts])

@@ -7,13 +7,53 @@ from typing import Any
 
 import numpy as np
 
+from maskcls.evaluation.measure import EvaluationData
 from maskcls.evaluation.metrics import classification_metrics, reliability, slices
 from maskcls.evaluation.predictions import Predictions
 from maskcls.files import write_json
+from maskcls.inference.predictor import Predictor
+from maskcls.models.checkpoint import Checkpoint
+from maskcls.reporting.text import slice_title
+from maskcls.wording import counted
 
 log = logging.getLogger(__name__)
 
 SYNTHETIC_NOTE = "synthetic faces: these figures prove that the program runs, and say nothing about masks"
+
+
+def evaluate_checkpoint(
+    directory: Path,
+    checkpoint: Checkpoint,
+    predictor: Predictor,
+    data: EvaluationData,
+    about: Mapping[str, Any],
+    *,
+    plot: bool,
+) -> dict[str, Any]:
+    """Measure a checkpoint, and write the files of the evaluation.
+
+    Args:
+        directory, about, plot: as `write_evaluation` takes them.
+        checkpoint: the checkpoint.
+        predictor: its network, perhaps with another threshold.
+        data: the images to measure on.
+
+    Returns:
+        The content of ``metrics.json``.
+
+    Raises:
+        MachineError: if a batch does not fit in memory.
+    """
+    predictions, equalised = data.predicted_by(predictor)
+    about = {
+        "split": data.split,
+        "epoch": checkpoint.document.progress.epoch,
+        "temperature": predictor.calibration.temperature,
+        "threshold": predictor.calibration.threshold,
+        **about,
+    }
+    positive = checkpoint.document.positive_class
+    return write_evaluation(directory, predictions, positive, about, plot=plot, equalised=equalised)
 
 
 def write_evaluation(
@@ -60,7 +100,8 @@ def _plot(directory: Path, predictions: Predictions, metrics: Mapping[str, Any])
         np.array(metrics["confusion_matrix"]["counts"]),
         predictions.classes,
         directory / "confusion_matrix.png",
-        f"{metrics['accuracy']:.2%} of {metrics['images']} images",
+        f"{metrics.get('split', 'accuracy')}: {metrics['correct']} of {counted(metrics['images'], 'image')} right, "
+        f"{metrics['accuracy']:.2%}",
     )
     reliability_diagram(
         reliability(predictions),
@@ -79,10 +120,10 @@ def report_slices(name: str, metrics: Mapping[str, Any]) -> None:
     parts = metrics["slices"]
     if not parts:
         return
-    width = max(map(len, parts))
     log.info("%s accuracy by slice:", name)
+    width = max(len(slice_title(part)) for part in parts)
     for part, figures in parts.items():
-        log.info("  %-*s  %s", width, part, _slice_text(figures))
+        log.info("  %-*s  %s", width, slice_title(part), _slice_text(figures))
     equalised = parts.get("equalised")
     if equalised and equalised["accuracy_interval_95"][1] < metrics["accuracy_interval_95"][0]:
         log.warning(
@@ -95,8 +136,6 @@ def report_slices(name: str, metrics: Mapping[str, Any]) -> None:
 
 
 def _slice_text(figures: Mapping[str, Any]) -> str:
-    if not figures["images"]:
-        return "no images"
     without = [name for name, counts in figures["classes"].items() if not counts["images"]]
     lacking = f", none of {', '.join(without)}" if without else ""
-    return f"{100 * figures['accuracy']:6.2f} % of {figures['images']} images{lacking}"
+    return f"{100 * figures['accuracy']:6.2f} % of {counted(figures['images'], 'image')}{lacking}"

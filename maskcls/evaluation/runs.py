@@ -47,7 +47,10 @@ def common_split(directories: Sequence[Path]) -> str:
             f"{directory.name} has {', '.join(sorted(splits)) or 'none'}"
             for directory, splits in zip(directories, found, strict=True)
         )
-        raise UserError(f"runs: expected one evaluation that all of them have, or split=...: {have}")
+        cure = ""
+        if not all(found):
+            cure = "; maskcls-eval ckpt=RUN split=val evaluates a run: compare the directories that it writes"
+        raise UserError(f"runs: expected one evaluation that all of them have, or split=...: {have}{cure}")
     return common[0]
 
 
@@ -66,7 +69,7 @@ def read_evaluated(directory: Path, split: str) -> EvaluatedRun:
         raise UserError(f"split={split}: {directory} has evaluations of {', '.join(sorted(splits)) or 'nothing'}")
     path = directory / "evaluation" / split / "predictions.csv"
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
         settings = dict(yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8")))
         record = read_run(directory)

@@ -1,5 +1,6 @@
 """What people have in Python, brought to RGB arrays of uint8: paths, NumPy arrays, PIL images, tensors."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import TYPE_CHECKING, Literal, TypeGuard, Union
 import numpy as np
 from torch import Tensor
 
-from maskcls.data.decode import UnreadableImageError, decode_image
+from maskcls.data.decode import UnreadableImageError, decode_file, scaled_to_8_bits
+from maskcls.data.depth import white_of_tiff
 from maskcls.errors import MACHINE_ERRORS, UserError
 
 if TYPE_CHECKING:
     import PIL.Image
+
+log = logging.getLogger(__name__)
 
 Image = Union[str, os.PathLike[str], np.ndarray, Tensor, "PIL.Image.Image"]
 Channels = Literal["rgb", "bgr"]
@@ -38,6 +42,8 @@ def as_images(images: object) -> Iterator[Image]:
     Raises:
         UserError: if this cannot be gone through.
     """
+    if hasattr(images, "read"):  # a file object, which is also an iterable of lines
+        raise UserError(f"{_described(images)} is a file object: give PIL.Image.open(it), or its path")
     if not isinstance(images, Iterable) or isinstance(images, Mapping | bytes | bytearray | memoryview):
         raise _not_an_image(images)
     return iter(images)
@@ -60,7 +66,7 @@ def read_image(image: object, channels: Channels) -> np.ndarray:
         raise UserError(f"channels={channels}: expected rgb or bgr")
     try:
         if is_path(image):
-            return decode_image(Path(os.path.expanduser(image)))
+            return _read_file(Path(os.path.expanduser(image)))
         if _is_pil(image):
             return _rgb_of_pil(image)
         if isinstance(image, Tensor):
@@ -79,15 +85,31 @@ def read_image(image: object, channels: Channels) -> np.ndarray:
     raise _not_an_image(image)
 
 
+def _read_file(path: Path) -> np.ndarray:
+    decoded = decode_file(path)
+    for note in filter(None, (decoded.damage and f"{decoded.damage}; what is left of it is used", decoded.remark)):
+        log.warning("%s: %s", path, note)
+    return decoded.image
+
+
 def _rgb_of_pil(image: "PIL.Image.Image") -> np.ndarray:
     from PIL import ImageOps
 
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith(("I", "F")):  # 16 or 32 bits, of which PIL's conversion would cut off large values
-        return _rgb_of(np.array(upright), 2, "rgb", image)
+        values = np.array(upright)
+        white = _white_of_tiff(image)
+        return _rgb_of(scaled_to_8_bits(values, white) if white else values, 2, "rgb", image)
     if upright.mode == "P":  # PIL warns of transparency in a palette that becomes RGB
         upright = upright.convert("RGBA")
     return np.array(upright.convert("RGB"))
+
+
+def _white_of_tiff(image: "PIL.Image.Image") -> int | None:
+    """The sample that means white in a TIFF that PIL opened with 16 bits, None for the largest number."""
+    tags = getattr(image, "tag_v2", {})
+    bits, maximum = tags.get(258, (16,)), tags.get(281, (0,))  # BitsPerSample, MaxSampleValue
+    return white_of_tiff(bits[0], maximum[0]) if image.mode.startswith("I;16") else None
 
 
 def _rgb_of(values: np.ndarray, channel_axis: int, channels: Channels, given: object) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import overload
 
@@ -10,9 +11,9 @@ import torch
 from torch import Tensor
 
 from maskcls.config import ModelConfig
-from maskcls.config.types import Precision
+from maskcls.config.types import PrecisionChoice, Resize
 from maskcls.cores import in_threads, usable_cores
-from maskcls.data.decode import resize_image
+from maskcls.data.decode import square_image
 from maskcls.errors import UserError
 from maskcls.inference.inputs import Channels, Image, as_images, is_path, is_single, read_image
 from maskcls.models.calibration import Answers, Calibration, answers_of
@@ -49,6 +50,8 @@ class Predictor:
         calibration: temperature and threshold.
         input_size: pixels a side of the network's input.
         batch_size: images at a time.
+        batch_size_key: what sets the batch size, for the message if memory runs out.
+        resize: how an image that is no square becomes one.
     """
 
     network: Network
@@ -58,14 +61,17 @@ class Predictor:
     calibration: Calibration
     input_size: int
     batch_size: int
+    batch_size_key: str = "batch_size"
+    resize: Resize = "squeeze"
 
     @classmethod
     def of(
         cls,
         checkpoint: Checkpoint,
         device: torch.device,
-        precision: Precision | None = None,
+        precision: PrecisionChoice | None = None,
         batch_size: int | None = None,
+        batch_size_key: str = "batch_size",
     ) -> "Predictor":
         """The predictor that a checkpoint describes.
 
@@ -74,6 +80,7 @@ class Predictor:
             device: where to compute.
             precision: auto, float32, bfloat16 or float16; None for the precision of the training.
             batch_size: images at a time; None for as many as the training evaluated at a time.
+            batch_size_key: what sets it, for messages.
 
         Raises:
             UserError: if another version of maskcls wrote the checkpoint, or an argument is out of range.
@@ -90,15 +97,31 @@ class Predictor:
             calibration=checkpoint.calibration,
             input_size=document.input_size,
             batch_size=batch_size or checkpoint.trained_with().eval_batch_size,
+            batch_size_key=batch_size_key,
+            resize=document.resize,
         )
+
+    def __repr__(self) -> str:
+        """Say what it predicts, in a line: a network has thousands of them."""
+        about = f"{self.model.name}, classes={list(self.classes)}, input_size={self.input_size}"
+        return f"Predictor({about}, device={str(self.network.device)!r})"
 
     def answer(self, batches: Iterable[Tensor]) -> Answers:
         """Predict prepared images.
 
         Args:
             batches: uint8 [batch, 3, input_size, input_size] each, RGB, on the network's device; at least one.
+
+        Raises:
+            MachineError: if a batch does not fit in memory.
         """
-        return answers_of(predict_logits(self.network, batches), self.calibration, self.positive)
+        with explained_memory(self.batch_size_key, self.batch_size, self._free, self.demand):
+            return answers_of(predict_logits(self.network, batches), self.calibration, self.positive)
+
+    @cached_property
+    def _free(self) -> float:
+        """Bytes of memory that were free before the first batch."""
+        return free_memory(self.network.device)
 
     def answer_images(self, images: Sequence[np.ndarray]) -> Answers:
         """Predict a batch of images.
@@ -106,7 +129,7 @@ class Predictor:
         Args:
             images: RGB, uint8 [height, width, 3] each, of any sizes; at least one.
         """
-        resized = np.stack([resize_image(image, self.input_size) for image in images])
+        resized = np.stack([square_image(image, self.input_size, self.resize) for image in images])
         # channels last in memory, as in a batch of an evaluation
         batch = torch.from_numpy(resized).to(self.network.device).permute(0, 3, 1, 2)
         return self.answer([batch])
@@ -141,7 +164,6 @@ class Predictor:
         if is_single(images):
             return self.predict([images], channels=channels)[0]
         predictions: list[Prediction] = []
-        free = free_memory(self.network.device)
         remaining = as_images(images)
         # only files are read in threads: PIL's images are not made for threads, and generators may reuse an array
         while batch := [
@@ -150,14 +172,12 @@ class Predictor:
             files = [image for image in batch if not isinstance(image, np.ndarray)]
             with in_threads(lambda path: self._read(path, channels), files, usable_cores()) as read:
                 prepared = [image if isinstance(image, np.ndarray) else next(read) for image in batch]
-            with explained_memory("batch_size", self.batch_size, free, self.demand):
-                answers = self.answer_images(prepared)
-            predictions += self._named(answers)
+            predictions += self._named(self.answer_images(prepared))
         return predictions
 
     def _read(self, image: Image, channels: Channels) -> np.ndarray:
         # resized at once: photographs are large
-        return resize_image(read_image(image, channels), self.input_size)
+        return square_image(read_image(image, channels), self.input_size, self.resize)
 
     def _named(self, answers: Answers) -> list[Prediction]:
         """Answers with the names of the classes."""

@@ -5,9 +5,9 @@ from typing import assert_never
 import torch
 from torch import nn
 
-from maskcls.config import ModelConfig, MyCNNConfig, ResNet18Config, VGG16Config
+from maskcls.config import ModelConfig, MyCNNConfig, ResNet18Config, TorchvisionConfig
 from maskcls.models.mycnn import MyCNN
-from maskcls.models.torchvision import build_resnet18, build_vgg16
+from maskcls.models.torchvision import build_torchvision
 
 
 def build_model(config: ModelConfig, classes: int, input_size: int, *, pretrained: bool) -> nn.Module:
@@ -27,9 +27,10 @@ def build_model(config: ModelConfig, classes: int, input_size: int, *, pretraine
     """
     match config:
         case ResNet18Config():
-            return build_resnet18(classes, pretrained=pretrained and config.pretrained)
-        case VGG16Config():
-            return build_vgg16(classes, config.dropout, pretrained=pretrained and config.pretrained)
+            return build_torchvision(config.name, classes, pretrained=pretrained and config.pretrained)
+        case TorchvisionConfig():
+            is_pretrained = pretrained and config.pretrained
+            return build_torchvision(config.name, classes, pretrained=is_pretrained, dropout=config.dropout)
         case MyCNNConfig():
             return MyCNN(classes, input_size, config.dropout)
         case _:

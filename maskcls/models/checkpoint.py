@@ -7,7 +7,6 @@ resume from holds more tensors, whose names start with `TRAINING`.
 
 import dataclasses
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ import torch
 from torch import Tensor
 
 from maskcls.config import AnyDataConfig, as_dictionary, convert
-from maskcls.data.statistics import Normalization
 from maskcls.errors import UserError
 from maskcls.models import build_on_meta
 from maskcls.models.calibration import Calibration
@@ -59,11 +57,13 @@ class Checkpoint:
         weights: the network's state, by the network's own names.
         document: everything that is not a tensor.
         snapshot: tensors that resuming needs, None in a checkpoint for inference.
+        path: the file that it was read from.
     """
 
     weights: Mapping[str, Tensor]
     document: Document
     snapshot: Snapshot | None = None
+    path: Path | None = None
 
     @property
     def calibration(self) -> Calibration:
@@ -83,7 +83,8 @@ class Checkpoint:
 
     def for_inference(self) -> "Checkpoint":
         """The same without what only resuming needs."""
-        return Checkpoint(self.evaluated_weights, dataclasses.replace(self.document, training=None))
+        document = dataclasses.replace(self.document, training=None)
+        return Checkpoint(self.evaluated_weights, document, path=self.path)
 
     def trained_with(self) -> AnyDataConfig:
         """The data configuration of the training. Its evaluation batch size is at most `MAX_BATCH_SIZE`.
@@ -94,8 +95,9 @@ class Checkpoint:
         try:
             config: AnyDataConfig = convert(self.document.config.get("data"), AnyDataConfig, "data")
         except UserError as error:
+            file = f"ckpt={self.path}: " if self.path else ""
             problem = "the checkpoint was written by another version of maskcls"
-            raise UserError(f"{problem}: {_one_line(error)}") from None
+            raise UserError(f"{file}{problem}: {_one_line(error)}") from None
         return dataclasses.replace(config, eval_batch_size=min(config.eval_batch_size, MAX_BATCH_SIZE))
 
 
@@ -119,16 +121,27 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, previous: Path | None = 
     write_tensors(path, TensorFile(tensors, document), previous)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def read_about(path: Path, key: str = "ckpt") -> tuple[Document, str]:
+    """Read a checkpoint's document and digest, without the tensors. The rest is as for `load_checkpoint`."""
+    path = find_checkpoint(path, key)
+    try:
+        metadata = read_metadata(path)
+        return read_document(metadata.document), metadata.digest
+    except (TensorFileError, UserError) as error:
+        raise UserError(f"{key}={path}: {_one_line(error)}") from None
+
+
+def load_checkpoint(path: Path, key: str = "ckpt") -> Checkpoint:
     """Read a checkpoint onto the CPU. The weights are known to fit the network.
 
     Args:
         path: as `find_checkpoint` takes it.
+        key: configuration key that names the path, for messages.
 
     Raises:
         UserError: if the file is missing, damaged, or not a checkpoint of this version of maskcls.
     """
-    path = find_checkpoint(path)
+    path = find_checkpoint(path, key)
     try:
         metadata = read_metadata(path)
         document = read_document(metadata.document)
@@ -139,8 +152,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if checkpoint.snapshot is not None and checkpoint.snapshot.average:
             require_fit(checkpoint.snapshot.average, expected)
     except (TensorFileError, UserError) as error:
-        raise UserError(f"ckpt={path}: {_one_line(error)}") from None
-    return checkpoint
+        raise UserError(f"{key}={path}: {_one_line(error)}") from None
+    return dataclasses.replace(checkpoint, path=path)
 
 
 def load_training(path: Path) -> Checkpoint:
@@ -196,9 +209,3 @@ def require_fit(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -
             )
         if not torch.isfinite(found).all():
             raise UserError(f"its weights are not finite numbers: {name}")
-
-
-def is_close(one: Normalization, other: Normalization) -> bool:
-    """Whether two normalizations are the same up to rounding."""
-    pairs = zip((*one.mean, *one.std), (*other.mean, *other.std), strict=True)
-    return all(math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-8) for a, b in pairs)

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from maskcls.config import ModelConfig, Range, Text, check_input_size, convert
-from maskcls.config.types import Count, Fraction, NonNegative, Positive, WholeNumber
+from maskcls.config.types import Count, Fraction, NonNegative, Positive, Resize, WholeNumber
 from maskcls.data.index import is_class_name
 from maskcls.data.statistics import Normalization
 from maskcls.errors import UserError
 from maskcls.models.tensor_file import without_duplicates
 
 VERSION = 3
-# collapsed trainings that are started again
-MAX_RETRIES = 2
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,8 @@ class EpochRow:
         images_per_second: training images per second.
         seconds: time that training and validation took.
         data_wait: share of the training time spent waiting for images, 0..1.
+        val_balanced_accuracy: mean of the classes' shares of validation images that were predicted right, 0..1.
+        val_never_predicted: number of classes that have validation images but are predicted for none.
     """
 
     epoch: Count
@@ -44,6 +44,9 @@ class EpochRow:
     images_per_second: NonNegative
     seconds: NonNegative
     data_wait: Fraction
+    # checkpoints of older versions lack these
+    val_balanced_accuracy: Fraction | None = None
+    val_never_predicted: WholeNumber | None = None
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,10 @@ class Progress:
     Attributes:
         epoch: finished epochs.
         step: optimizer steps.
-        best: row of the best epoch so far: the highest validation accuracy; among ties, the lowest validation loss.
-        stopping_reference: validation accuracy that early stopping compares with, None before the first epoch.
-        epochs_without_improvement: epochs since the validation accuracy rose above that by more than ``min_delta``.
+        best: row of the best epoch so far: the highest figure that ``select`` names; among ties, the lowest validation
+            loss.
+        stopping_reference: such a figure that early stopping compares with, None before the first epoch.
+        epochs_without_improvement: epochs since the figure rose above that by more than ``min_delta``.
     """
 
     epoch: Annotated[int, Range(0, 10**6)] = 0
@@ -63,16 +67,6 @@ class Progress:
     best: EpochRow | None = None
     stopping_reference: Fraction | None = None
     epochs_without_improvement: WholeNumber = 0
-
-    def after(self, row: EpochRow, min_delta: float) -> "Progress":
-        """The progress after one more epoch."""
-        reference, without = self.stopping_reference, self.epochs_without_improvement + 1
-        if reference is None or row.val_accuracy - reference > min_delta:
-            reference, without = row.val_accuracy, 0
-        best = self.best
-        if best is None or (row.val_accuracy, -row.val_loss) > (best.val_accuracy, -best.val_loss):
-            best = row
-        return Progress(self.epoch + 1, self.step, best, reference, without)
 
 
 @dataclass(frozen=True)
@@ -128,7 +122,7 @@ class TrainingDocument:
     """
 
     rows: tuple[EpochRow, ...]
-    retries: Annotated[int, Range(0, MAX_RETRIES)]
+    retries: Annotated[int, Range(0, 100)]
     scaler: dict[str, float]
     average_updates: WholeNumber | None
     random: RandomState
@@ -151,6 +145,7 @@ class Document:
         data_fingerprint: hash of the data set.
         config: the whole configuration of the training, for the record.
         training: what resuming needs, None in a checkpoint for inference.
+        resize: how an image that is no square becomes one; older checkpoints, which do not say it, squeeze.
     """
 
     model: ModelConfig
@@ -165,6 +160,7 @@ class Document:
     progress: Progress
     config: dict[str, Any]
     training: TrainingDocument | None = None
+    resize: Resize = "squeeze"
     format: Literal["maskcls"] = "maskcls"
     version: Annotated[int, Range(VERSION, VERSION)] = VERSION
 

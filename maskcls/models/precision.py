@@ -1,5 +1,6 @@
 """Devices and number formats: what ``auto`` chooses on this machine, and why."""
 
+import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
@@ -50,6 +51,9 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         preferred = [device for device in available if device != "cpu"]
         return torch.device(preferred[0] if preferred else "cpu")
+    if not re.fullmatch(r"cpu|mps|cuda(:[0-9]+)?", name):
+        hint = "; cuda is a GPU of NVIDIA or AMD, mps one of Apple" if name == "gpu" else nearest(name, ["cuda", "cpu"])
+        raise UserError(f"device={name}: expected auto, cpu, cuda, cuda:N or mps{hint}")
     wanted = "cuda:0" if name == "cuda" else name
     if wanted not in available:
         raise UserError(

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from maskcls.errors import MACHINE_ERRORS, is_out_of_memory
-from maskcls.files import replaced_atomically, sync
+from maskcls.files import replaced_atomically
 
 # keys of the file's metadata
 DOCUMENT, DIGEST = "maskcls", "sha256"
@@ -69,12 +68,8 @@ def write_tensors(path: Path, content: TensorFile, previous: Path | None = None)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in content.tensors.items()}
     metadata = {DOCUMENT: content.document, DIGEST: _digest(tensors, content.document)}
-    with replaced_atomically(path) as temporary:
+    with replaced_atomically(path, previous) as temporary:
         _save(tensors, temporary, metadata)
-        sync(temporary)  # before the file that it replaces is moved
-        if previous is not None and path.exists():
-            with replaced_atomically(previous) as older:
-                _link(path, older)
 
 
 def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
@@ -88,13 +83,6 @@ def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> N
             raise OSError(number, os.strerror(number), str(path.parent)) from None
         raise
     path.chmod(mode)  # the library's files are readable by their owner only
-
-
-def _link(path: Path, name: Path) -> None:
-    try:
-        name.hardlink_to(path)
-    except OSError:  # a file system without links
-        shutil.copyfile(path, name)
 
 
 def _digest(tensors: Mapping[str, Tensor], document: str) -> str:

@@ -6,9 +6,13 @@ from typing import Any
 from filelock import FileLock
 
 from maskcls.files import table
+from maskcls.reporting.text import aligned
 from maskcls.run import read_run
 
 COLUMNS = ("run", "status", "val_accuracy", "val_loss", "best_epoch", "test_accuracy", "seed", "seconds", "error")
+FILE_NAME = "leaderboard.csv"
+# runs that are shown at the end of a sweep
+SHOWN = 10
 
 
 def write_leaderboard(sweep_directory: Path) -> Path:
@@ -21,11 +25,9 @@ def write_leaderboard(sweep_directory: Path) -> Path:
     Returns:
         Path of the file.
     """
-    path = sweep_directory / "leaderboard.csv"
+    path = sweep_directory / FILE_NAME
     with FileLock(sweep_directory / ".leaderboard.lock"):
-        runs = {folder.name: read_run(folder) for folder in sweep_directory.iterdir() if folder.is_dir()}
-        rows = [_row(name, run) for name, run in runs.items() if run]
-        rows.sort(key=_rank)
+        rows = _ranked(sweep_directory)
         keys = sorted({key for row in rows for key in row} - set(COLUMNS))
         columns = [*COLUMNS[:-1], *keys, COLUMNS[-1]]
         with table(path) as write:
@@ -33,6 +35,25 @@ def write_leaderboard(sweep_directory: Path) -> Path:
             for row in rows:
                 write([row.get(column, "") for column in columns])
     return path
+
+
+def ranking(sweep_directory: Path) -> list[str]:
+    """Lines that show the best runs of a sweep, as its leaderboard ranks them."""
+    rows = _ranked(sweep_directory)
+    cells = [
+        (row["run"], row["status"], _percent(row["val_accuracy"]), _percent(row["test_accuracy"]))
+        for row in rows[:SHOWN]
+    ]
+    return aligned([("run", "status", "validation accuracy", "test accuracy"), *cells])
+
+
+def _percent(accuracy: float | str) -> str:
+    return f"{100 * accuracy:.2f} %" if isinstance(accuracy, float) else ""
+
+
+def _ranked(sweep_directory: Path) -> list[dict[str, Any]]:
+    runs = {folder.name: read_run(folder) for folder in sweep_directory.iterdir() if folder.is_dir()}
+    return sorted((_row(name, run) for name, run in runs.items() if run), key=_rank)
 
 
 def _rank(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -3,12 +3,14 @@
 The idea is that of Mitchell et al. 2019, https://arxiv.org/abs/1810.03993.
 """
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from maskcls.files import replaced_atomically
+from maskcls.wording import counted
 
 
 def write_model_card(directory: Path, record: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> None:
@@ -25,12 +27,44 @@ def write_model_card(directory: Path, record: Mapping[str, Any], metrics: Mappin
 
 
 def _heading(record: Mapping[str, Any]) -> str:
-    command = shlex.join([record["command"], *record["overrides"]])
-    return (
-        f"# {record['model']}, {record['optimizer']}\n\n"
+    resumed = [changes for item in record.get("resumed", []) if len(changes := item["overrides"]) > 1]
+    commands = [_command(record["command"], overrides) for overrides in (record["overrides"], *resumed)]
+    parts = [
+        f"# {record['model']}, {record['optimizer']}",
         f"Trained with maskcls {record['versions']['maskcls']} on {record['started']}, seed {record['seed']}, "
-        f"{record['precision']} on {record['device']}:\n\n```\n{command}\n```"
+        f"{record['precision']} on {record['device']}:",
+        "\n".join(["```", *commands, "```"]),
+        _trained(record["trained"]),
+    ]
+    if record["pretrained"]:
+        parts.append("Started from torchvision's ImageNet weights.")
+    if (init := record.get("init")) is not None:
+        parts.append(f"Started from the weights of `{init['path']}`, epoch {init['epoch']}, sha256 `{init['sha256']}`.")
+    return "\n\n".join(parts)
+
+
+def _command(name: str, overrides: Iterable[str]) -> str:
+    """What to type in a shell. Overrides are recorded in the quotes of Hydra's grammar, which the program adds."""
+    words = [name]
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if len(value) > 1 and value[0] == value[-1] == "'":
+            value = re.sub(r"(\\+)('|$)", lambda m: m[1][: len(m[1]) // 2] + m[2], value[1:-1])
+        words.append(f"{key}={shlex.quote(value)}")
+    return " ".join(words)
+
+
+def _trained(trained: Mapping[str, Any]) -> str:
+    """The values that a training ended with, which a resumption or a collapse may have changed."""
+    optim, schedule = trained["optim"], trained["schedule"]
+    text = (
+        f"In the end: {counted(trained['epochs'], 'epoch')}, batches of {counted(trained['batch_size'], 'image')}, "
+        f"{optim['name']} with a learning rate of {optim['lr']:g}, schedule {schedule['name']}."
     )
+    if tries := trained["retries"]:
+        text += f" The training collapsed and was started again ({counted(tries, 'time')}), at a lower learning rate"
+        text += f" and with a warm-up of {schedule['warmup_epochs']:g} epochs." if "warmup_epochs" in schedule else "."
+    return text
 
 
 def _data(data: Mapping[str, Any]) -> str:
@@ -40,7 +74,10 @@ def _data(data: Mapping[str, Any]) -> str:
         for name, count in counts.items()
     )
     about = f"`{data['root']}`, split {data['split']}, fingerprint `{data['fingerprint']}`."
-    return f"## Data\n\n{about}\n\n{_table('split | class | files | files whose photograph is also in train', rows)}"
+    reasons = {"skipped": "could not be read", "damaged": "damaged and used in part", "left_out": "left out"}
+    if unused := [f"{counted(len(data[key]), 'file')} {reason}" for key, reason in reasons.items() if data.get(key)]:
+        about += f" Beside these: {', '.join(unused)}; `run.json` lists them."
+    return f"## Data\n\n{about}\n\n{_table('split | class | files | files whose image is also in train', rows)}"
 
 
 def _seen(data: Mapping[str, Any], split: str, name: str) -> str:
@@ -50,8 +87,11 @@ def _seen(data: Mapping[str, Any], split: str, name: str) -> str:
 
 
 def _figures(record: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> str:
-    best = record["best"]
-    chosen = f"Validation accuracy {_percent(best['val_accuracy'])} in epoch {best['epoch']}, which was chosen by it."
+    best = record["validation"]["best"]
+    chosen = (
+        f"Validation accuracy {_accuracy(best)}, 95 % interval {_bounds(best['accuracy_interval_95'])}, in epoch "
+        f"{best['epoch']}, which was chosen by its {record['selected_by']}: expect less on new images."
+    )
     parts = ["## Figures", chosen]
     if metrics is None:
         return "\n\n".join([*parts, "Not tested."])
@@ -61,8 +101,7 @@ def _figures(record: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> st
         for name, c in metrics["classes"].items()
     )
     parts += [
-        f"Test accuracy of the checkpoint of epoch {metrics['epoch']}: {_percent(metrics['accuracy'])}, "
-        f"{_interval(metrics)}.",
+        f"Test accuracy of the checkpoint of epoch {metrics['epoch']}: {_accuracy(metrics)}, {_interval(metrics)}.",
         _table("test images | number | accuracy | 95 % interval", slices),
         _table("class | images | precision | recall | 95 % interval of the recall", classes),
         f"Expected calibration error {_percent(metrics['expected_calibration_error'])}, Brier score "
@@ -81,14 +120,20 @@ def _limits(record: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> str
     seen = record["data"]["seen_in_training"]
     limits = []
     if seen is None:
-        limits.append("Which files show one photograph is not known. Figures are too high if one is in two splits.")
+        limits.append("Which files show one image is not known. Figures are too high if one is in two splits.")
     elif any(count for counts in seen.values() for count in counts.values()):
-        limits.append("Some evaluated photographs were trained on: the figures say nothing about new ones.")
+        limits.append("Some evaluated images were trained on: the figures say nothing about new ones.")
+    init = record.get("init")
+    if init is not None and init["data_fingerprint"] != record["data"]["fingerprint"]:
+        limits.append(
+            "The initial weights were trained on other data. Whether that holds images that are tested here is not "
+            "known."
+        )
     if metrics and "note" in metrics:
         limits.append(f"Trained on {metrics['note']}.")
     classes = ", ".join(_text(name) for name in record["data"]["images"]["train"])
     limits += [
-        "The figures hold for pictures like these. Other pictures were not measured (other cameras, people, angles or "
+        "The figures hold for pictures like these. Other pictures were not measured (other cameras, objects, angles or "
         "lighting); `maskcls-eval data.root=FOLDER` measures them.",
         f"The model knows only its classes ({classes}). It puts every picture into one of them, whatever it shows.",
     ]
@@ -110,8 +155,13 @@ def _interval(metrics: Mapping[str, Any]) -> str:
     text = f"95 % interval {_bounds(metrics['accuracy_interval_95'])}"
     if "accuracy_interval_95_by_group" in metrics:
         by_group = _bounds(metrics["accuracy_interval_95_by_group"])
-        text += f" over files, {by_group} over the {metrics['groups']} photographs that they show"
+        text += f" over files, {by_group} over the {metrics['groups']} different images that they show"
     return text
+
+
+def _accuracy(metrics: Mapping[str, Any]) -> str:
+    text, balanced = _percent(metrics["accuracy"]), _percent(metrics["balanced_accuracy"])
+    return text if balanced == text else f"{text} (balanced {balanced})"
 
 
 def _percent(value: float | None) -> str:

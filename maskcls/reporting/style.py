@@ -4,12 +4,16 @@ Only matplotlib's object interface is used. pyplot keeps global state, which lea
 applies only while a figure is drawn, whatever the user's own matplotlibrc says.
 """
 
+import logging
 import math
+import re
 import textwrap
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
 from matplotlib import colormaps, font_manager
@@ -20,6 +24,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from maskcls.files import replaced_atomically
 from maskcls.reporting.text import display_width
+
+log = logging.getLogger(__name__)
 
 TRAIN, VALIDATION = "#0072B2", "#D55E00"  # Okabe and Ito's palette: colour-blind readers can tell them apart
 INK, MUTED, GRID = "#222222", "#666666", "#E3E3E3"
@@ -61,6 +67,9 @@ STYLE = {
     "legend.columnspacing": 1.2,
 }
 
+# whether it was told that letters have no font
+_told: list[str] = []
+
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -83,11 +92,24 @@ def drawing(path: Path, title: str, *, width: float, height: float) -> Iterator[
     look = matplotlib.style.context({**STYLE, "font.family": fonts}, after_reset=True)
     with look, warnings.catch_warnings(), replaced_atomically(path) as temporary:
         # a letter that no installed font has is drawn as a box: a run must not fail because of it
-        warnings.filterwarnings("ignore", NO_GLYPH, UserWarning)
+        warnings.filterwarnings("always", NO_GLYPH, UserWarning)
+        warnings.showwarning = partial(_tell_once, warnings.showwarning)
         figure = Figure(figsize=(width, height + 0.1 + 0.2 * len(lines)), layout=layout)
         figure.suptitle("\n".join(lines), x=0.08 / width, ha="left")
         yield figure
         figure.savefig(temporary, format="png")
+
+
+def _tell_once(show: Callable[..., None], message: Warning | str, *arguments: Any) -> None:
+    """Show a warning of matplotlib; that of letters without a font in plain words, and once in a process."""
+    if not re.match(NO_GLYPH, str(message)):
+        show(message, *arguments)
+    elif not _told:
+        _told.append(str(message))
+        log.warning(
+            "plots: no installed font has all letters of the names here, so some are drawn as boxes; a font such as "
+            "Noto Sans CJK draws them (on Debian and Ubuntu: apt install fonts-noto-cjk)"
+        )
 
 
 def _encodable(text: str) -> str:

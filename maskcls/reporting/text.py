@@ -1,5 +1,6 @@
 """Text for terminals: the width of a line, and tables whose columns line up."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -22,3 +23,18 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         for column, width in zip(columns, widths, strict=True)
     ]
     return [f"  {'  '.join(cells)}".rstrip() for cells in zip(*padded, strict=True)]
+
+
+def shortened(path: str, limit: int) -> str:
+    """The end of a path that is longer than ``limit`` letters."""
+    return path if len(path) <= limit else f"...{path[3 - limit :]}"
+
+
+def slice_title(name: str) -> str:
+    """The name of a slice of ``metrics.json`` as people read it: ``side_0_to_63`` is ``smaller than 64 pixels``."""
+    if found := re.fullmatch(r"side_(\d+)_to_(\d+)", name):
+        low, high = map(int, found.groups())
+        return f"{low} to {high} pixels" if low else f"smaller than {high + 1} pixels"
+    if found := re.fullmatch(r"side_(\d+)_up", name):
+        return f"{found[1]} pixels or larger"
+    return name.replace("_", " ")

@@ -11,16 +11,19 @@ from torch import Tensor, isclose
 
 from maskcls.config import ConstantConfig, CosineConfig, TrainConfig
 from maskcls.errors import TrainingError
-from maskcls.models.document import MAX_RETRIES, EpochRow
+from maskcls.models.document import EpochRow
 
 log = logging.getLogger(__name__)
 
 # optimizer steps before which a sound network may not have learned anything yet
 MIN_STEPS = 100
+# the same if all images get the same logits; until the statistics of batch normalization have settled, a sound network
+# may give them, too
+MIN_DEAD_STEPS = 20
 # share of the loss of guessing above which nothing has been learned
 NOTHING_LEARNED = 0.97
-# each new try divides the learning rate by this
-DIVISOR = 10
+# new tries, and what each divides the learning rate by
+MAX_RETRIES, DIVISOR = 2, 10
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class CollapsePolicy:
             if is_first:
                 log.warning("%s; %s, and health.on_collapse=retry does the first two", seen, helps)
             return
-        if self.action == "fail" or retries == MAX_RETRIES:
+        if self.action == "fail" or retries >= MAX_RETRIES:
             raise TrainingError(f"{seen}; {helps}")
         log.warning("%s; starting again at a learning rate of %g, with a warm-up", seen, lower)
         raise CollapsedError
@@ -110,9 +113,8 @@ def find_collapse(row: EpochRow, logits: Tensor, chance: float) -> Collapse | No
         chance: as `chance_loss` returns it.
     """
     predicted = logits.argmax(dim=1).unique()
-    # no network starts by giving all images the same logits, so this needs no minimum of steps
     is_dead = len(logits) > 1 and bool(isclose(logits, logits[0], rtol=0, atol=1e-6).all())
-    may_be_slow = row.step < MIN_STEPS and not is_dead
+    may_be_slow = row.step < (MIN_DEAD_STEPS if is_dead else MIN_STEPS)
     if may_be_slow or len(predicted) > 1 or row.train_loss < NOTHING_LEARNED * chance:
         return None
     return Collapse(row.epoch, int(predicted[0]), row.train_loss, chance)

@@ -8,15 +8,14 @@ import numpy as np
 import torch
 
 from maskcls.config import AnyDataConfig, DataConfig, SyntheticConfig, nearest
-from maskcls.data.cache import open_images
-from maskcls.data.groups import Groups, sampling_weights
+from maskcls.data.cache import OpenedImages, open_images
+from maskcls.data.groups import Groups, Membership, sampling_weights
 from maskcls.data.image_files import ImageFiles
 from maskcls.data.index import Index, require_classes
 from maskcls.data.loaders import LabelledImages
-from maskcls.data.readable import open_readable
-from maskcls.data.sources import open_dataset
+from maskcls.data.readable import open_readable, report_damaged
+from maskcls.data.sources import open_dataset, own_images
 from maskcls.data.statistics import IMAGENET, STUDY, Normalization, measure
-from maskcls.data.streaming import Images
 from maskcls.errors import UserError
 from maskcls.models.memory import free_memory
 
@@ -35,6 +34,7 @@ class TrainingData:
         groups: which files show one photograph, None if that is not known.
         is_synthetic: whether the program drew the images, so that no figure says anything about masks.
         skipped: why a file is skipped, by path.
+        damaged: what is wrong with a file that is used in part, by path.
     """
 
     index: Index
@@ -44,6 +44,7 @@ class TrainingData:
     groups: Groups | None
     is_synthetic: bool
     skipped: Mapping[str, str]
+    damaged: Mapping[str, str]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -66,22 +67,27 @@ def load_data(config: AnyDataConfig) -> TrainingData:
     index, groups = open_dataset(config)
     if config.positive_class is not None and config.positive_class not in index.classes:
         hint = nearest(config.positive_class, index.classes)
+        own = f"; {own_images(config.root)} if these are your own images" if config.name == "facemask12k" else ""
         raise UserError(
             f"data.positive_class={config.positive_class}: the classes are {', '.join(index.classes)}{hint}; "
-            "null if none is positive"
+            f"null if none is positive{own}"
         )
     fingerprint = index.fingerprint()
 
-    def opener(index: Index) -> dict[str, Images]:
+    def opener(index: Index) -> OpenedImages:
         require_classes(index)
-        files = {name: ImageFiles(index.root, split.paths, config.input_size) for name, split in index.splits.items()}
+        files = {
+            name: ImageFiles(index.root, split.paths, config.input_size, resize=config.resize)
+            for name, split in index.splits.items()
+        }
         return open_images(files, config)
 
-    images, index, skipped = open_readable(index, opener, config.on_bad_image)
+    opened, index, skipped = open_readable(index, opener, config.on_bad_image)
+    report_damaged(opened.damaged)
     if "test" in index.splits and not len(index.splits["test"]):
         log.warning("%s: no file of the test split can be read; the split is left out", index.root)
         index = index.without_split("test")
-    splits = {name: LabelledImages(images[name], split.labels) for name, split in index.splits.items()}
+    splits = {name: LabelledImages(opened.images[name], split.labels) for name, split in index.splits.items()}
     return TrainingData(
         index=index,
         splits=splits,
@@ -90,6 +96,7 @@ def load_data(config: AnyDataConfig) -> TrainingData:
         groups=groups,
         is_synthetic=isinstance(config, SyntheticConfig),
         skipped=skipped,
+        damaged=opened.damaged,
     )
 
 
@@ -111,12 +118,15 @@ def weights_of(config: DataConfig, data: TrainingData) -> list[float] | None:
     """
     if config.sampling == "files" or (config.sampling == "auto" and config.split != "grouped"):
         return None
+    files = data.index.splits["train"]
+    if config.sampling == "classes":
+        return sampling_weights(files, {path: Membership(path) for path in files.paths})
     if data.groups is None:
         raise UserError(
             "data.sampling=groups needs data.groups=FILE, a table of the files that show one photograph: "
             f"maskcls-audit data.root={data.index.root} writes one"
         )
-    return sampling_weights(data.index.splits["train"], data.groups)
+    return sampling_weights(files, data.groups)
 
 
 def keep_resident(config: DataConfig, data: TrainingData, device: torch.device) -> bool:

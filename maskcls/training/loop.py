@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from tqdm import tqdm
 
+from maskcls.config import TrainConfig
+from maskcls.config.types import Select
 from maskcls.errors import TrainingError
 from maskcls.interrupts import Interrupted, deferred, leave
 from maskcls.models.document import EpochRow
 from maskcls.training.batches import TrainingBatches
 from maskcls.training.collapse import CollapsePolicy, find_collapse
 from maskcls.training.recorder import EpochResult, Recorder
-from maskcls.training.state import EpochSums, TrainingState
+from maskcls.training.state import EpochSums, TrainingState, after_epoch
 from maskcls.training.validation import Validation, Validator
 
 # what helps if numbers overflow
@@ -33,15 +35,23 @@ class Plan:
 
     Attributes:
         epochs: number of epochs.
-        patience: epochs without a higher validation accuracy after which it stops, None for never.
+        select: validation figure that the best epoch and early stopping go by.
+        patience: epochs without a higher such figure after which it stops, None for never.
         min_delta: how much higher counts as higher.
         collapse: how collapses are recognised, and what is done about them.
     """
 
     epochs: int
+    select: Select
     patience: int | None
     min_delta: float
     collapse: CollapsePolicy
+
+    @classmethod
+    def of(cls, config: TrainConfig, collapse: CollapsePolicy) -> "Plan":
+        """The plan that a configuration makes."""
+        stopping = config.early_stopping
+        return cls(config.epochs, config.select, stopping.patience, stopping.min_delta, collapse)
 
 
 class NotFiniteError(TrainingError):
@@ -101,7 +111,13 @@ def fit(
             started = time.perf_counter()
             validation = validator.validate(state)
             with deferred():
-                result = _close_epoch(state, validation, validator, plan, time.perf_counter() - started, recorders)
+                validate_seconds = time.perf_counter() - started
+                row = _row(state, validation, validate_seconds)
+                _react_to_collapse(state, row, validation, plan.collapse, recorders)
+                train_seconds = _close_epoch(state, row, plan)
+                state.calibration = validator.calibrate(validation)
+                is_best = state.progress.best is row
+                result = EpochResult(row, is_best, validation, train_seconds, validate_seconds)
                 for recorder in recorders:
                     recorder.epoch_done(state, result)
     except Interrupted:
@@ -204,26 +220,19 @@ def _is_finished(state: TrainingState, plan: Plan) -> bool:
     return progress.epoch >= plan.epochs or is_early
 
 
-def _close_epoch(
-    state: TrainingState,
-    validation: Validation,
-    validator: Validator,
-    plan: Plan,
-    validate_seconds: float,
-    recorders: Sequence[Recorder],
-) -> EpochResult:
-    """Count a trained and validated epoch in the state. Raises as `fit` does; the epoch is then not counted."""
-    sums, before = state.sums, state.progress
+def _row(state: TrainingState, validation: Validation, validate_seconds: float) -> EpochRow:
+    """The row of ``metrics.csv`` of an epoch that was trained and validated."""
+    sums, epoch = state.sums, state.progress.epoch + 1
     assert sums is not None
     if not math.isfinite(validation.loss):
         raise TrainingError(
-            f"epoch {before.epoch + 1}: the validation loss is {validation.loss} at a learning rate of "
+            f"epoch {epoch}: the validation loss is {validation.loss} at a learning rate of "
             f"{state.learning_rate:g}; {REMEDY}"
         )
     seconds = max(sums.seconds, 1e-9)
-    row = EpochRow(
-        epoch=before.epoch + 1,
-        step=before.step,
+    return EpochRow(
+        epoch=epoch,
+        step=state.progress.step,
         learning_rate=sums.learning_rate,
         train_loss=sums.loss,
         train_accuracy=sums.accuracy,
@@ -232,15 +241,28 @@ def _close_epoch(
         images_per_second=round(sums.seen / seconds, 2),
         seconds=round(sums.seconds + validate_seconds, 3),
         data_wait=round(sums.waited / seconds, 4),
+        val_balanced_accuracy=validation.balanced_accuracy,
+        val_never_predicted=len(validation.never_predicted),
     )
-    collapse = find_collapse(row, validation.logits, plan.collapse.chance_loss)
-    if collapse is not None:
-        for recorder in recorders:
-            recorder.collapsed(state, collapse)
-        plan.collapse.react(collapse, state.retries, is_first=not state.has_collapsed)
-        state.has_collapsed = True
-    state.progress = before.after(row, plan.min_delta)
+
+
+def _react_to_collapse(
+    state: TrainingState, row: EpochRow, validation: Validation, policy: CollapsePolicy, recorders: Sequence[Recorder]
+) -> None:
+    """Look for a collapse. If the policy raises, the epoch is not counted."""
+    collapse = find_collapse(row, validation.logits, policy.chance_loss)
+    if collapse is None:
+        return
+    for recorder in recorders:
+        recorder.collapsed(state, collapse)
+    policy.react(collapse, state.retries, is_first=not state.has_collapsed)
+    state.has_collapsed = True
+
+
+def _close_epoch(state: TrainingState, row: EpochRow, plan: Plan) -> float:
+    """Count an epoch in the state, and return the seconds that its training took."""
+    assert state.sums is not None
+    seconds = state.sums.seconds
+    state.progress, state.sums = after_epoch(state.progress, row, plan.min_delta, plan.select), None
     state.rows.append(row)
-    state.calibration = validator.calibrate(validation)
-    state.sums = None
-    return EpochResult(row, state.progress.best is row, validation.logits, sums.seconds, validate_seconds)
+    return seconds

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import nn
 
-from maskcls.config import ResNet18Config, TrainConfig
+from maskcls.config import TrainConfig
 from maskcls.errors import MachineError, UserError
 from maskcls.models import build_on_meta
 from maskcls.models.memory import Demand, advice, explained, gigabytes, inference_demand, out_of_memory
@@ -17,8 +17,9 @@ log = logging.getLogger(__name__)
 
 # limits of data.batch_size=auto: the largest batch, and the fewest steps in an epoch. Beyond them an epoch teaches less
 LARGEST_BATCH, STEPS_PER_EPOCH = 256, 32
-# bytes that VGG-16 takes for each pixel of a batch; if that is less than half of the free memory, any network fits
-BYTES_PER_PIXEL = 3_000
+# bytes that EfficientNet-B0, which takes most, takes for each pixel of a batch; if that is less than half of the free
+# memory, any network fits
+BYTES_PER_PIXEL = 3_600
 
 
 def training_demand(config: TrainConfig, classes: int) -> Demand:
@@ -51,10 +52,14 @@ def with_batch_size(config: TrainConfig, images: int, classes: int, free: float)
     """
     size = config.data.batch_size
     if size != "auto":
-        if _is_too_small(config, images % size or size):
+        if (images % size or size) == 1 and not _trains_on_one(config, classes):
             raise UserError(
-                f"data.batch_size={size} leaves one of {images} training images for the last batch, which resnet18 "
-                f"cannot train on at data.input_size=32; choose another"
+                f"data.batch_size={size} leaves one of {images} training images for the last batch, which "
+                f"{config.model.name} cannot train on at data.input_size={config.data.input_size}; choose another"
+            )
+        if size > images:
+            log.warning(
+                "data.batch_size=%d: there are %d training images, so each epoch is a single step", size, images
             )
         largest = min(size, images)
         rough = BYTES_PER_PIXEL * largest * config.data.input_size**2
@@ -69,8 +74,9 @@ def with_batch_size(config: TrainConfig, images: int, classes: int, free: float)
             "a smaller data.input_size takes less"
         )
     chosen = min(fits, LARGEST_BATCH, 2 ** (max(1, images // STEPS_PER_EPOCH).bit_length() - 1))
-    near = (chosen, *range(chosen, 1, -1), *range(chosen + 1, images + 1))
-    chosen = next((size for size in near if not _is_too_small(config, images % size or size)), chosen)
+    if (images % chosen or chosen) == 1 and not _trains_on_one(config, classes):
+        near = (*range(chosen, 1, -1), *range(chosen + 1, images + 1))
+        chosen = next((size for size in near if (images % size or size) > 1), chosen)
     log.info(
         "data.batch_size=auto: %d, which takes some %s of the %s that are free; optim.lr stays %g",
         chosen,
@@ -81,9 +87,14 @@ def with_batch_size(config: TrainConfig, images: int, classes: int, free: float)
     return dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=chosen))
 
 
-def _is_too_small(config: TrainConfig, images: int) -> bool:
-    """Batch normalization needs two values in each channel. ResNet-18 has one for a single image of 32 pixels."""
-    return images == 1 and isinstance(config.model, ResNet18Config) and config.data.input_size == 32
+def _trains_on_one(config: TrainConfig, classes: int) -> bool:
+    """Whether a network can train on a single image. Batch normalization needs two values in each channel."""
+    size = config.data.input_size
+    try:
+        build_on_meta(config.model, classes, size)(torch.empty(1, 3, size, size, device="meta"))
+    except ValueError:
+        return False
+    return True
 
 
 def explained_training(

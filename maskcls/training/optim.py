@@ -43,13 +43,12 @@ def moments(config: OptimConfig) -> int:
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float, *, decay_norm_and_bias: bool) -> list[dict[str, object]]:
-    parameters = list(model.parameters())
     if decay_norm_and_bias:
-        return [{"params": parameters, "weight_decay": weight_decay}]
+        return [{"params": list(model.parameters()), "weight_decay": weight_decay}]
     # biases and weights of normalization layers have one dimension, all other weights have more
     return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
 
 
@@ -63,8 +62,8 @@ def build_schedule(config: ScheduleConfig, optimizer: Optimizer, epochs: int, st
             warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
             return LambdaLR(optimizer, lambda step: _cosine(step, total, warmup, config.final_factor))
         case ConstantConfig():
-            rising = round(config.warmup_epochs * steps_per_epoch)
-            return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / (rising + 1)))
+            warmup = round(config.warmup_epochs * steps_per_epoch)
+            return LambdaLR(optimizer, lambda step: _warm_up(step, warmup))
         case _:
             assert_never(config)
 
@@ -80,8 +79,12 @@ def _one_cycle(step: int, total: int, config: OneCycleConfig) -> float:
 def _cosine(step: int, total: int, warmup: int, final_factor: float) -> float:
     """Factor of the learning rate: it rises linearly to 1 in ``warmup`` steps, then falls to ``final_factor``."""
     if step < warmup:
-        return (step + 1) / (warmup + 1)
+        return _warm_up(step, warmup)
     return _half_cosine(1.0, final_factor, (step - warmup) / max(1, total - 1 - warmup))
+
+
+def _warm_up(step: int, warmup: int) -> float:
+    return min(1.0, (step + 1) / (warmup + 1))
 
 
 def _half_cosine(start: float, end: float, progress: float) -> float:

@@ -57,6 +57,8 @@ def restore_random(numbers: RandomState, tensors: Mapping[str, Tensor], augmenta
     cuda = [state for name, state in tensors.items() if name.startswith("cuda/")]
     if len(cuda) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all([tensors[f"cuda/{i}"] for i in range(len(cuda))])
+    else:
+        log.warning("resumed with another number of GPUs: what is drawn on them, such as dropout, is drawn anew")
     if augmentation is not None and "augmentation" in tensors:
         state = tensors["augmentation"]
         if augmentation.get_state().shape == state.shape:  # a generator of another device has another shape

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from maskcls.models.document import EpochRow
 from maskcls.training.collapse import Collapse
 from maskcls.training.state import TrainingState
+from maskcls.training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -16,14 +15,14 @@ class EpochResult:
     Attributes:
         row: its row of ``metrics.csv``.
         is_best: whether it is the best epoch so far.
-        logits: logits of the validation images, float32 [images, classes], on the CPU.
+        validation: what validation gave.
         train_seconds: time that training took.
         validate_seconds: time that validation took.
     """
 
     row: EpochRow
     is_best: bool
-    logits: Tensor
+    validation: Validation
     train_seconds: float
     validate_seconds: float
 

@@ -39,10 +39,10 @@ def capture(state: TrainingState, about: Document) -> Checkpoint:
         training=training,
     )
     average = {} if state.average is None else state.average.module.state_dict()
-    optimizer = {
-        position: {name: value for name, value in values.items() if isinstance(value, Tensor)}
-        for position, values in state.optimizer.state_dict()["state"].items()
-    }
+    optimizer = state.optimizer.state_dict()["state"]
+    for name, value in ((name, value) for values in optimizer.values() for name, value in values.items()):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"the optimizer's {name} is no tensor, so a checkpoint cannot keep it")
     return Checkpoint(state.model.state_dict(), document, Snapshot(optimizer, average, generators))
 
 
@@ -57,10 +57,9 @@ def restore(state: TrainingState, checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         UserError: if the checkpoint is of another training, or makes no sense.
     """
-    document, snapshot = checkpoint.document, checkpoint.snapshot
-    if snapshot is None or document.training is None:
-        raise UserError(f"ckpt={path}: holds a network for inference only, no training can resume from it")
-    average_updates = document.training.average_updates
+    document, snapshot, training = checkpoint.document, checkpoint.snapshot, checkpoint.document.training
+    assert snapshot is not None  # `load_training` sees to it
+    assert training is not None
     if bool(snapshot.average) != (state.average is not None):
         has = "has" if snapshot.average else "lacks"
         raise UserError(f"ckpt={path}: {has} an average of the weights, against the configuration's ema_decay")
@@ -68,19 +67,18 @@ def restore(state: TrainingState, checkpoint: Checkpoint, path: Path) -> None:
         require_fit(checkpoint.weights, state.model.state_dict())
         state.model.load_state_dict(checkpoint.weights)
         if state.average is not None:
-            if average_updates is None:
+            if training.average_updates is None:
                 raise ValueError("the average lacks its number of updates")
             state.average.module.load_state_dict(snapshot.average)
-            state.average.n_averaged.fill_(average_updates)
-        state.progress, state.rows = document.progress, list(document.training.rows)
-        state.retries, state.has_collapsed = document.training.retries, document.training.has_collapsed
+            state.average.n_averaged.fill_(training.average_updates)
+        state.progress, state.rows = document.progress, list(training.rows)
+        state.retries, state.has_collapsed = training.retries, training.has_collapsed
         state.calibration = checkpoint.calibration
         _restore_optimizer(state, snapshot.optimizer)
         _restore_schedule(state)
-        _restore_scaler(state, document.training.scaler)
-        partial = document.training.partial_epoch
-        state.sums = None if partial is None else EpochSums.on(state.device, partial)
-        restore_random(document.training.random, snapshot.random, state.generator)
+        _restore_scaler(state, training.scaler)
+        state.sums = None if training.partial_epoch is None else EpochSums.on(state.device, training.partial_epoch)
+        restore_random(training.random, snapshot.random, state.generator)
     except UserError as error:
         raise UserError(f"ckpt={path}: {error}") from None
     except Exception as error:  # a file that makes no sense may end in any error
@@ -91,11 +89,7 @@ def restore(state: TrainingState, checkpoint: Checkpoint, path: Path) -> None:
 
 
 def _restore_optimizer(state: TrainingState, stored: Mapping[int, Mapping[str, Tensor]]) -> None:
-    """Restore moments and the like. The settings of the parameter groups stay the configuration's.
-
-    Raises:
-        ValueError: if the state is of other parameters.
-    """
+    """Restore moments and the like. The settings of the parameter groups stay the configuration's."""
     groups = state.optimizer.state_dict()["param_groups"]
     parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     restored = {

@@ -10,9 +10,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from maskcls.config.types import Select
 from maskcls.models.calibration import UNCALIBRATED, Calibration
 from maskcls.models.document import EpochRow, PartialEpoch, Progress
 from maskcls.models.precision import Precision
+
+# an epoch before its first step
+BEGINNING = PartialEpoch(batches=0, seen=0, loss_sum=0.0, correct=0, learning_rate=0.0, seconds=0.0, waited=0.0)
 
 
 @dataclass
@@ -76,43 +80,30 @@ class TrainingState:
 
 @dataclass
 class EpochSums:
-    """Running sums over the steps of an epoch. Those of tensors stay on the device, so that no step waits for it.
+    """Running sums over the steps of an epoch: `PartialEpoch` describes each.
 
-    Attributes:
-        loss_sum: sum of the images' losses, float64 [] (float32 on devices without float64).
-        correct: images that were predicted right, int64 [].
-        first_bad: number of the first batch whose loss or gradient was not finite, -1 for none; int64 [].
-        seen: images.
-        batches: steps.
-        learning_rate: learning rate of the last step.
-        seconds: time since the epoch began.
-        waited: seconds of that spent waiting for batches.
+    Those of tensors, without dimensions, stay on the device, so that no step waits for it.
     """
 
     loss_sum: Tensor
     correct: Tensor
     first_bad: Tensor
-    seen: int = 0
-    batches: int = 0
-    learning_rate: float = 0.0
-    seconds: float = 0.0
-    waited: float = 0.0
+    seen: int
+    batches: int
+    learning_rate: float
+    seconds: float
+    waited: float
 
     @classmethod
-    def on(cls, device: torch.device, partial: PartialEpoch | None = None) -> "EpochSums":
+    def on(cls, device: torch.device, partial: PartialEpoch = BEGINNING) -> "EpochSums":
         """Sums on a device: of an epoch that begins, or of one that was interrupted."""
         kind = torch.float64 if device.type != "mps" else torch.float32
-        values = (0.0, 0, -1) if partial is None else (partial.loss_sum, partial.correct, partial.first_bad)
-        loss_sum, correct, first_bad = values
-        sums = cls(
-            torch.tensor(loss_sum, device=device, dtype=kind),
-            torch.tensor(correct, device=device),
-            torch.tensor(first_bad, device=device),
-        )
-        if partial is not None:
-            sums.seen, sums.batches, sums.learning_rate = partial.seen, partial.batches, partial.learning_rate
-            sums.seconds, sums.waited = partial.seconds, partial.waited
-        return sums
+        tensors = {
+            "loss_sum": torch.tensor(partial.loss_sum, device=device, dtype=kind),
+            "correct": torch.tensor(partial.correct, device=device),
+            "first_bad": torch.tensor(partial.first_bad, device=device),
+        }
+        return cls(**vars(partial) | tensors)
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor, is_finite: Tensor, learning_rate: float) -> None:
         """Count a step."""
@@ -125,17 +116,10 @@ class EpochSums:
 
     def partial(self) -> PartialEpoch:
         """The sums as plain numbers; waits for the device."""
-        loss_sum = self.loss_sum.item()
-        return PartialEpoch(
-            batches=self.batches,
-            seen=self.seen,
-            loss_sum=loss_sum if math.isfinite(loss_sum) else 0.0,  # after a bad batch, no epoch ends to report it
-            correct=int(self.correct),
-            learning_rate=self.learning_rate,
-            seconds=self.seconds,
-            waited=self.waited,
-            first_bad=int(self.first_bad),
-        )
+        numbers = {name: value.item() for name, value in vars(self).items() if isinstance(value, Tensor)}
+        if not math.isfinite(numbers["loss_sum"]):
+            numbers["loss_sum"] = 0.0  # after a bad batch, no epoch ends to report it
+        return PartialEpoch(**vars(self) | numbers)
 
     @property
     def loss(self) -> float:
@@ -146,6 +130,28 @@ class EpochSums:
     def accuracy(self) -> float:
         """Share of the images so far that were predicted right; waits for the device."""
         return float(self.correct.item() / self.seen)
+
+
+def after_epoch(progress: Progress, row: EpochRow, min_delta: float, select: Select = "accuracy") -> Progress:
+    """The progress after one more epoch.
+
+    Args:
+        progress: the progress before.
+        row: the epoch's row of ``metrics.csv``.
+        min_delta: how much higher counts as higher for early stopping.
+        select: validation figure that the best epoch and early stopping go by.
+    """
+
+    def figure(row: EpochRow) -> float:
+        return row.val_accuracy if select == "accuracy" else row.val_balanced_accuracy or 0.0
+
+    reference, without = progress.stopping_reference, progress.epochs_without_improvement + 1
+    if reference is None or figure(row) - reference > min_delta:
+        reference, without = figure(row), 0
+    best = progress.best
+    if best is None or (figure(row), -row.val_loss) > (figure(best), -best.val_loss):
+        best = row
+    return Progress(progress.epoch + 1, progress.step, best, reference, without)
 
 
 def average_weights(model: nn.Module, decay: float | None) -> AveragedModel | None:

@@ -1,5 +1,6 @@
 """Measuring the network on the validation images after each epoch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from maskcls.data.loaders import Loader
 from maskcls.evaluation.calibration import calibrate
+from maskcls.evaluation.metrics import balanced_accuracy
 from maskcls.models.calibration import Calibration, log_softmax
 from maskcls.models.network import TorchNetwork, predict_logits
 from maskcls.models.normalize import Normalize
@@ -20,11 +22,17 @@ class Validation:
     Attributes:
         loss: mean cross-entropy.
         accuracy: share of the images that were predicted right, 0..1.
+        balanced_accuracy: mean over the classes of the share of their images that were predicted right, 0..1.
+        largest_share: share of the images that are of the largest class, 0..1.
+        never_predicted: for each class that has images but is predicted for none: its label and its images.
         logits: float32 [images, classes], on the CPU.
     """
 
     loss: float
     accuracy: float
+    balanced_accuracy: float
+    largest_share: float
+    never_predicted: Mapping[int, int]
     logits: Tensor
 
 
@@ -51,8 +59,18 @@ class Validator:
         logits = predict_logits(network, (images for images, _ in self.batches))
         log_probabilities, labels = log_softmax(logits), self._labels()
         losses = -log_probabilities[np.arange(len(labels)), labels]
-        is_correct = log_probabilities.argmax(axis=1) == labels
-        return Validation(float(losses.mean()), float(is_correct.mean()), logits)
+        predicted = log_probabilities.argmax(axis=1)
+        is_correct, images = predicted == labels, np.bincount(labels)
+        return Validation(
+            loss=float(losses.mean()),
+            accuracy=float(is_correct.mean()),
+            balanced_accuracy=balanced_accuracy(is_correct, labels=labels),
+            largest_share=float(images.max() / len(labels)),
+            never_predicted={
+                int(label): int(images[label]) for label in np.unique(labels) if not (predicted == label).any()
+            },
+            logits=logits,
+        )
 
     def calibrate(self, validation: Validation) -> Calibration:
         """Fit temperature and threshold."""

@@ -79,7 +79,7 @@ class MutatedImages:
         run = self.folder / f"run_{cache_gb}"
         command = Trainings(self.root, self.processes).command("mycnn", run, self.folder / "cache")
         ended = self.processes.run(
-            *command, "epochs=1", "data.on_bad_image=skip", f"data.cache_gb={cache_gb}", "optim.lr=0.0001"
+            *command, "epochs=1", "data.on_bad_image=use", f"data.cache_gb={cache_gb}", "optim.lr=0.0001"
         )
         if ended.status or ended.has_traceback:
             return None, [f"training: {ended}"[-700:]]
@@ -91,7 +91,7 @@ class MutatedImages:
         """Evaluate the model on the images; return how many it used, and what is wrong."""
         run = self.folder / "evaluate"
         ended = self.processes.run(
-            "eval", f"ckpt={self.trained}", f"data.root={self.root}", "split=all", "data.on_bad_image=skip",
+            "eval", f"ckpt={self.trained}", f"data.root={self.root}", "split=all", "data.on_bad_image=use",
             "plots=false", f"hydra.run.dir={run}", f"data.cache_dir={self.folder / 'cache'}",
         )  # fmt: skip
         if ended.status:

@@ -1,4 +1,4 @@
-"""Files of one photograph are found from their pixels, whatever was done to them and whatever they are called."""
+"""Files of one image are found from their pixels, whatever was done to them and whatever they are called."""
 
 import shutil
 from pathlib import Path
@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from images import scene, write_image
+from sklearn.datasets import load_digits
 
 from maskcls.audit.duplicates import (
     EDITED,
@@ -20,6 +21,7 @@ from maskcls.audit.duplicates import (
     _most,
     find_links,
     group,
+    without_features,
 )
 from maskcls.audit.features import FeatureStore
 from maskcls.audit.files import inspect_files
@@ -60,9 +62,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def links_of(root: Path, paths: list[str], scratch: Path) -> list[Link]:
     scratch.mkdir()
     store = FeatureStore(scratch)
-    facts = inspect_files(root, paths, store, threads=2).facts
+    inspection = inspect_files(root, paths, store, threads=2)
     store.close()
-    return find_links(facts, store)
+    return find_links(inspection, store)
 
 
 EXPECTED = {
@@ -102,6 +104,74 @@ def test_names_and_encoding_play_no_part(pictures: Path, tmp_path: Path) -> None
     renamed = [f"{number:03d}.png" for number in range(len(paths))]
     after = group(len(paths), links_of(tmp_path / "renamed", renamed, tmp_path / "after")).of_file[names]
     assert (before[:, None] == before).tolist() == (after[:, None] == after).tolist()
+
+
+def digits() -> list[np.ndarray]:
+    """Scikit-learn's handwritten digits, grey uint8 [8, 8]."""
+    return [(image * 255 / 16).astype(np.uint8) for image in load_digits().images]
+
+
+def enlarged(image: np.ndarray, side: int, interpolation: int) -> np.ndarray:
+    return cv2.resize(image, (side, side), interpolation=interpolation)
+
+
+@pytest.mark.parametrize(
+    ("side", "interpolation"),
+    [(8, cv2.INTER_LINEAR), (8, cv2.INTER_CUBIC), (8, cv2.INTER_AREA), (28, cv2.INTER_LINEAR), (64, cv2.INTER_AREA)],
+)
+def test_plain_copies_of_images_without_corners_are_found_and_look_alikes_are_not(
+    side: int, interpolation: int, tmp_path: Path
+) -> None:
+    images = digits()
+    ones = [number for number, label in enumerate(load_digits().target) if label == 1]
+    # digits of one class, which look more alike than others do
+    chosen = [*ones[:100], *range(200)]
+    originals = {f"{number}.png": images[number] for number in chosen}
+    for name, image in originals.items():
+        shown = image if side == 8 else enlarged(image, side, cv2.INTER_CUBIC)
+        cv2.imwrite(str(tmp_path / name), shown)
+        originals[name] = shown
+    planted = {}
+    for number, (name, image) in enumerate([*originals.items()][:8]):
+        copy = f"copy{number}.{'png' if number < 4 else 'jpg'}"
+        changed = enlarged(image, 60, interpolation) if number < 4 else image
+        cv2.imwrite(str(tmp_path / copy), changed, [cv2.IMWRITE_JPEG_QUALITY, 80] if number >= 4 else [])
+        planted[copy, name] = RESIZED if number < 4 else REENCODED
+    paths = sorted(path.name for path in tmp_path.iterdir())
+    links = links_of(tmp_path, paths, tmp_path / "scratch")
+    found = {tuple(sorted((paths[link.first], paths[link.second]), reverse=True)): link.evidence for link in links}
+    assert found == planted
+
+
+def test_of_all_1797_digits_no_two_are_joined(tmp_path: Path) -> None:
+    names = [f"{number}.bmp" for number in range(1797)]
+    for name, image in zip(names, digits(), strict=True):
+        cv2.imwrite(str(tmp_path / name), image)
+    assert links_of(tmp_path, names, tmp_path / "scratch") == []
+
+
+def test_an_image_that_is_inverted_or_of_one_colour_is_no_copy(tmp_path: Path) -> None:
+    image = enlarged(digits()[3], 32, cv2.INTER_LINEAR)
+    flat = np.full_like(image, 100)
+    for name, shown in {"a": image, "inverted": 255 - image, "flat": flat, "flat2": flat}.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), shown)
+    paths = sorted(path.name for path in tmp_path.iterdir())
+    links = links_of(tmp_path, paths, tmp_path / "scratch")
+    assert [(paths[link.first], paths[link.second], link.evidence) for link in links] == [
+        ("flat.png", "flat2.png", IDENTICAL_FILE)
+    ]
+
+
+def test_images_with_too_few_features_are_counted(tmp_path: Path) -> None:
+    write_image(tmp_path / "corners.png", scene(0))
+    write_image(tmp_path / "icon.png", cv2.resize(scene(0), (15, 12)))
+    write_image(tmp_path / "shade.png", np.arange(200, dtype=np.uint8)[:, None, None].repeat(200, 1).repeat(3, 2))
+    (tmp_path / "broken.png").write_text("no image")
+    (tmp_path / "scratch").mkdir()
+    store = FeatureStore(tmp_path / "scratch")
+    facts = inspect_files(tmp_path, ["broken.png", "corners.png", "icon.png", "shade.png"], store, threads=1).facts
+    store.close()
+    assert without_features(facts, store) == [2, 3]
 
 
 def test_groups_hang_together_by_links_in_the_order_of_their_files() -> None:

@@ -89,3 +89,35 @@ def test_planted_copies_of_photographs_are_found(shared: Path, tmp_path: Path) -
             if {Path(link[end]).stem.split("_")[1] for end in ("first", "second")} == {"original", name}
         ]
         assert kinds.count(evidence) >= 0.95 * len(kinds), (name, suffix)
+
+
+# by name of the fault: what makes it
+SPOILED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "blurred": lambda image: cv2.GaussianBlur(image, (0, 0), max(image.shape) / 60),
+    "dark": lambda image: cv2.convertScaleAbs(image, alpha=0.2),
+    "bright": lambda image: cv2.convertScaleAbs(image, alpha=2, beta=80),
+    # the lower corner of the picture, enlarged: a shoulder or a wall
+    "no_face": lambda image: cv2.resize(image[-image.shape[0] // 6 :, : image.shape[1] // 6], image.shape[1::-1]),
+}
+
+
+def test_planted_faults_are_found_among_200_photographs(shared: Path, tmp_path: Path) -> None:
+    originals = sorted((shared / "data" / "wild_dev" / "WithoutMask").iterdir())[:200]
+    planted = {fault: {f"{50 * kind + 10 * i}.png" for i in range(5)} for kind, fault in enumerate(SPOILED)}
+    for number, path in enumerate(originals):
+        image = cv2.imread(str(path))
+        assert image is not None
+        for fault, names in planted.items():
+            if f"{number}.png" in names:
+                image = SPOILED[fault](image)
+        (tmp_path / "data").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / "data" / f"{number}.png"), image)
+    detector = shared / "models" / "face_detection_yunet_2023mar.onnx"
+    overrides = [f"data.root={tmp_path / 'data'}", f"hydra.run.dir={tmp_path / 'audit'}"]
+    assert cli.main("audit", [*overrides, "faces.mode=yunet", f"faces.model={detector}"]) == 0
+    issues = read_table(tmp_path / "audit" / "issues.csv")
+    named = {fault: {row["path"] for row in issues if row["fault"] == fault} for fault in SPOILED}
+    assert {fault: len(names & planted[fault]) for fault, names in named.items()} == dict.fromkeys(SPOILED, 5)
+    # some of the others are dark, or on white, and some enlarged corners are blurred as well
+    others = {fault: len(names - planted[fault]) for fault, names in named.items()}
+    assert others == {"blurred": pytest.approx(2, abs=1), "dark": 1, "bright": 4, "no_face": pytest.approx(1, abs=1)}

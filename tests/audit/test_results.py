@@ -1,5 +1,6 @@
 """The files of an audit, from what it found."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from tables import read_table
 
 from maskcls.audit.duplicates import IDENTICAL_FILE, TRANSFORMED, Link, group
 from maskcls.audit.files import FileFacts
-from maskcls.audit.findings import Finding, Labelled
+from maskcls.audit.findings import Finding
 from maskcls.audit.geometry import Match
+from maskcls.audit.issues import Issue
+from maskcls.audit.labelled import Labelled
 from maskcls.audit.results import AuditResult, normalization, write_results
 from maskcls.audit.shortcuts import Shortcut
 from maskcls.data.index import Index, Split
@@ -40,7 +43,13 @@ def result(tmp_path: Path) -> AuditResult:
         facts,
         links,
         [Shortcut("the spectrum", 0.75, (0.5, 0.875), 0.5)],
+        None,
+        [
+            Issue(3, "leak", "leak", "severe", 1.0, 0, "identical file"),
+            Issue(4, "quality", "dark", "note", 0.12345, detail="0.1, the median of all files is 0.9"),
+        ],
         [Finding("leak", "severe", "a sentence", ("v/3.png",))],
+        few_features=2,
     )
 
 
@@ -65,6 +74,40 @@ def test_each_link_says_how_well_its_files_agree(result: AuditResult, tmp_path: 
     ]
 
 
+def test_each_issue_is_a_row(result: AuditResult, tmp_path: Path) -> None:
+    write_results(tmp_path, result)
+    assert read_table(tmp_path / "issues.csv") == [
+        {
+            "path": "v/3.png",
+            "kind": "leak",
+            "fault": "leak",
+            "severity": "severe",
+            "score": "1.000",
+            "split": "val",
+            "class": "A",
+            "related": "t/0.png",
+            "detail": "identical file",
+        },
+        {
+            "path": "v/4.png",
+            "kind": "quality",
+            "fault": "dark",
+            "severity": "note",
+            "score": "0.123",
+            "split": "val",
+            "class": "B",
+            "related": "",
+            "detail": "0.1, the median of all files is 0.9",
+        },
+    ]
+
+
+def test_the_reason_why_shortcuts_were_not_measured_is_written(result: AuditResult, tmp_path: Path) -> None:
+    assert write_results(tmp_path, result)["shortcuts_not_measured"] is None
+    without = dataclasses.replace(result, shortcuts=[], not_measured="there are no two classes to tell apart")
+    assert write_results(tmp_path, without)["shortcuts_not_measured"] == "there are no two classes to tell apart"
+
+
 def test_the_summary_counts_what_was_found(result: AuditResult, tmp_path: Path) -> None:
     content = write_results(tmp_path, result)
     assert json.loads((tmp_path / "audit.json").read_text()) == json.loads(json.dumps(content))
@@ -72,10 +115,12 @@ def test_the_summary_counts_what_was_found(result: AuditResult, tmp_path: Path) 
     assert content["findings"] == [{"kind": "leak", "severity": "severe", "text": "a sentence", "files": ("v/3.png",)}]
     assert content["bad_files"] == {
         "unreadable": {"t/2.png": "the file is empty"},
-        "truncated": [],
+        "damaged": {},
         "single_colour": ["v/4.png"],
         "suffix_lies": {},
     }
+    assert content["faults"] == {"leak": 1, "dark": 1}
+    assert content["groups"]["files_with_few_features"] == 2
     assert content["modes"] == {"RGB": 4}
     # the file that cannot be read has no side
     assert content["sides"] == {"train": {"A": [10] * 5, "B": [20] * 5}, "val": {"A": [10] * 5, "B": [30] * 5}}

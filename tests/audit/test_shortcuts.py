@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_info
 
 from maskcls.audit.files import BANDS, FileFacts, Inspection
-from maskcls.audit.shortcuts import Shortcut, balanced_accuracy, measure_shortcuts
+from maskcls.audit.shortcuts import BORDER, COLOUR, Shortcut, balanced_accuracy, measure_shortcuts, why_not_measured
 
 FILES = 200
 
@@ -18,7 +20,8 @@ def inspection(widths: np.ndarray, seed: int = 0) -> Inspection:
         for i, w in enumerate(widths)
     ]
     spectra = rng.normal(size=(len(widths), BANDS)).astype(np.float32)
-    return Inspection(facts, spectra, rng.integers(0, 256, (len(widths), 24), dtype=np.uint8))
+    borders = rng.integers(0, 256, (len(widths), 24), dtype=np.uint8)
+    return Inspection(facts, spectra, borders, np.zeros((len(widths), 16, 16)), np.zeros((len(widths), 5)))
 
 
 def by_name(found: list[Shortcut]) -> dict[str, Shortcut]:
@@ -58,13 +61,39 @@ def test_a_rare_class_counts_as_much_as_the_other() -> None:
     assert found.accuracy == 0.5
 
 
-def test_a_class_of_too_few_groups_is_not_measured() -> None:
-    labels = (np.arange(FILES) < 4).astype(int)
-    assert measure_shortcuts(inspection(np.full(FILES, 9)), labels=labels, groups=np.arange(FILES)) == []
-    assert (
-        measure_shortcuts(inspection(np.full(FILES, 9)), labels=np.zeros(FILES, dtype=int), groups=np.arange(FILES))
-        == []
-    )
+def test_why_shortcuts_are_not_measured_is_said() -> None:
+    known, groups = inspection(np.full(FILES, 9)), np.arange(FILES)
+    few, one_class = (groups < 4).astype(int), np.zeros(FILES, dtype=int)
+    reason = "a class has only 4 different images that can be read, and 5 are needed"
+    assert why_not_measured(known, labels=few, groups=groups) == reason
+    assert why_not_measured(known, labels=(groups < 8).astype(int), groups=groups // 2) == reason
+    assert why_not_measured(known, labels=(groups < 5).astype(int), groups=groups) is None
+    assert why_not_measured(known, labels=one_class, groups=groups) == "there are no two classes to tell apart"
+
+
+def test_openmp_gets_one_thread_and_has_its_threads_back_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    def openmp_threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"}
+
+    seen: list[set[int]] = []
+    original = HistGradientBoostingClassifier.fit
+
+    def fit(model: HistGradientBoostingClassifier, values: np.ndarray, labels: np.ndarray) -> None:
+        seen.append(openmp_threads())
+        original(model, values, labels)
+
+    monkeypatch.setattr(HistGradientBoostingClassifier, "fit", fit)
+    before = openmp_threads()
+    measure_shortcuts(inspection(np.full(40, 9)), labels=np.arange(40) % 2, groups=np.arange(40))
+    assert seen == [{1}] * 20
+    assert openmp_threads() == before
+
+
+@pytest.mark.parametrize(("name", "severe"), [("the spectrum", True), (BORDER, False), (COLOUR, False)])
+def test_what_may_be_the_object_itself_is_not_severe(name: str, severe: bool) -> None:  # noqa: FBT001
+    shortcut = Shortcut(name, 0.95, (0.9, 0.99), 0.1)
+    assert shortcut.is_severe == severe
+    assert ("themselves" in shortcut.caveat) != severe
 
 
 def test_unreadable_files_are_left_out() -> None:
@@ -75,7 +104,8 @@ def test_unreadable_files_are_left_out() -> None:
     spectra = np.concatenate([known.spectra, np.zeros((20, BANDS), np.float32)])
     borders = np.concatenate([known.borders, np.zeros((20, 24), np.uint8)])
     everything = np.concatenate([labels, np.zeros(20, dtype=int)])
-    found = measure_shortcuts(Inspection(facts, spectra, borders), labels=everything, groups=np.arange(FILES + 20))
+    broken_inspection = Inspection(facts, spectra, borders, known.thumbnails, known.looks)
+    found = measure_shortcuts(broken_inspection, labels=everything, groups=np.arange(FILES + 20))
     assert found == measure_shortcuts(known, labels=labels, groups=np.arange(FILES))
 
 

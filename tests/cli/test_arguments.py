@@ -2,7 +2,7 @@
 
 import pytest
 from hydra.core.override_parser.types import QuotedString
-from jobs import ODD_NAMES, Command, assert_training_refused
+from jobs import ODD_NAMES, Command, assert_refused, assert_training_refused
 
 from maskcls.cli.arguments import CommandLine, parse_overrides, read_arguments
 from maskcls.errors import UserError
@@ -56,7 +56,11 @@ def test_a_wrong_flag_is_refused(typed: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("optim.lr", "cannot read 'optim.lr': expected key=value (an '=' is missing); quote special characters"),
+        (
+            "optim.lr",
+            "cannot read 'optim.lr': expected key=value (an '=' is missing, or has a space beside it); "
+            "quote special characters",
+        ),
         ("epochs=a=b", "cannot read 'epochs=a=b': expected key=value; quote special characters"),
         ("--lr 0.1", "--lr is not an option: values are set as key=value, without dashes; did you mean lr=...?"),
         (
@@ -74,6 +78,11 @@ def test_what_cannot_be_read_is_refused_in_one_line(command: Command, typed: str
     assert_training_refused(command, typed, message)
 
 
+def test_spaces_around_the_equals_sign_are_named(command: Command) -> None:
+    message = "cannot read 'epochs =3': expected key=value without spaces around the '='; quote special characters"
+    assert_refused(command("train", "epochs =3"), f"maskcls-train: {message}")
+
+
 @pytest.mark.parametrize(
     ("key", "name"),
     [
@@ -88,6 +97,14 @@ def test_hydra_reads_a_path_as_it_was_typed(key: str, name: str) -> None:
     (override,) = parse_overrides(read_arguments([f"{key}={name}"]).overrides)
     assert override.value() == name
     assert override.get_key_element() == key
+    assert not override.is_sweep_override()
+
+
+@pytest.mark.parametrize("flags", [[], ["-m"]])
+def test_a_dictionary_is_taken_as_it_was_typed(flags: list[str]) -> None:
+    typed = """{"a, b": c, 'd=e': null, 마스크: "it's"}"""
+    (override,) = parse_overrides(read_arguments([*flags, f"data.class_map={typed}"]).overrides)
+    assert override.value() == typed
     assert not override.is_sweep_override()
 
 

@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 from jobs import SYNTHETIC, Command, ReplaceJob, assert_refused, assert_training_refused
 
-from maskcls.cli.explanation import _groups
+from maskcls.cli.explanation import groups_of
 from maskcls.config import TrainConfig
 
 SGD_KEYS = "name, lr, momentum, nesterov, weight_decay, decay_norm_and_bias, clip_norm"
 TOP_KEYS = (
     "model, optim, schedule, data, augment, epochs, seed, device, threads, precision, compile, label_smoothing, "
-    "ema_decay, early_stopping, evaluation, health, checkpoint, resume, test, plots"
+    "ema_decay, select, early_stopping, evaluation, health, checkpoint, resume, init, test, plots"
 )
+MODELS = "one of efficientnet_b0, mobilenet_v3_small, mycnn, resnet18, vgg16"
 EXPERIMENTS = "demo, fast, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, study/vgg16_adam"
 
 
@@ -39,14 +40,24 @@ EXPERIMENTS = "demo, fast, study/mycnn_adam, study/resnet18_adam, study/resnet18
         ("+optim.lrr=1", f"optim.lrr is not a key of optim=sgd: allowed are {SGD_KEYS}; did you mean 'lr'?"),
         ("++optim.lrr=1", f"optim.lrr is not a key of optim=sgd: allowed are {SGD_KEYS}; did you mean 'lr'?"),
         ("+optim.lr=1", "+optim.lr=1: this key exists already; write it without the '+'"),
-        ("~optim.lr", "optim.lr is missing"),
+        ("hydra.nope=1", "hydra.nope=1: Hydra has no key 'hydra.nope'"),
+        ("hydra.job.chdir=maybe", "hydra.job.chdir=maybe: Value 'maybe' is not a valid bool (type str)"),
+        (
+            "-m hydra/sweeper=optuna",
+            "hydra/sweeper=optuna: not installed; there is basic; pip install hydra-optuna-sweeper adds it",
+        ),
+        ("hydra/launcher=basci", "hydra/launcher=basci: not installed; there is basic; did you mean 'basic'?"),
+        ("hydra/nope=1", "hydra/nope=1: Hydra has no group 'hydra/nope'"),
         # options
         ("+model=mycnn", "+model=mycnn: this key exists already; write it without the '+'"),
-        ("model=resnet81", "model=resnet81: expected one of mycnn, resnet18, vgg16; did you mean 'resnet18'?"),
-        ("model=18", "model=18: expected one of mycnn, resnet18, vgg16"),
+        (
+            "model=resnet81",
+            f"model=resnet81: expected {MODELS}; did you mean 'resnet18'?",
+        ),
+        ("model=18", f"model=18: expected {MODELS}"),
         ("optim=[1]", "optim=[1]: expected one of adam, adamw, sgd"),
-        ("data=bse", "data=bse: expected one of facemask12k, folder, synthetic"),
-        ("data=base", "data.name=null: expected one of folder, facemask12k, synthetic"),
+        ("data=bse", "data=bse: expected one of facemask12k, folder, synthetic, table"),
+        ("data=base", "data.name=null: expected one of folder, table, facemask12k, synthetic"),
         ("experiment=demoo", f"experiment=demoo: expected one of {EXPERIMENTS}; did you mean 'demo'?"),
         ("experiment=null", f"experiment=null: expected one of {EXPERIMENTS}"),
     ],
@@ -59,8 +70,8 @@ def test_wrong_keys_and_options_are_refused_in_one_line(command: Command, typed:
     ("command", "groups"),
     [("train", ["model", "optim", "schedule", "data", "augment", "experiment"]), ("eval", []), ("predict", [])],
 )
-def test_a_commands_groups_are_those_of_its_file(command: str, groups: list[str]) -> None:
-    assert _groups(command) == groups
+def test_a_commandsgroups_of_are_those_of_its_file(command: str, groups: list[str]) -> None:
+    assert groups_of(command) == groups
 
 
 @pytest.fixture

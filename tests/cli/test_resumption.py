@@ -32,6 +32,8 @@ def test_what_was_no_training_is_not_resumed(tmp_path: Path, capsys: pytest.Capt
     ("override", "message"),
     [
         ("optim.lr=1", "optim.lr=1: a resumed run keeps its optim.lr; only these keys may change: epochs, "),
+        ("schedule=cosine", "schedule=cosine: a resumed run keeps its schedule; "),
+        ("init=other", ": a resumed run keeps its init; "),
         ("model=vgg16", "model=vgg16: a resumed run keeps its model; "),
         ("epoch=3", "; did you mean 'epochs'?"),
         ("hydra.run.dir=other", "a resumed run stays in its directory"),

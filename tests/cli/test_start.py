@@ -56,14 +56,39 @@ def test_a_folder_that_is_not_there_is_refused_in_one_line(command: Command, typ
         (
             "eval",
             "ckpt=..",
-            "ckpt={working}/..: no checkpoints/best.safetensors in this folder; "
+            "ckpt={parent}: no checkpoints/best.safetensors in this folder; "
             "expected a checkpoint file or a run directory",
         ),
         (
             "eval",
             "ckpt=a.safetensors epochs=3",
-            "epochs=3: no key or group 'epochs' in maskcls-eval; it has ckpt, split, data, faces, evaluation, device, "
-            "threads, precision, plots",
+            "epochs=3: a key of maskcls-train; maskcls-eval takes it from the checkpoint",
+        ),
+        (
+            "eval",
+            "ckpt=a.safetensors data=nope",
+            "data.name=nope: expected one of folder, table, facemask12k, synthetic, or null",
+        ),
+        ("eval", "ckpt=a.safetensors data=folder", "data.root is missing: give it as data.root=PATH"),
+        ("eval", "ckpt=a.safetensors data=table", "data.table is missing: give it as data.table=PATH"),
+        (
+            "eval",
+            "ckpt=a.safetensors data=synthetic data.root=x",
+            "data=synthetic stands for the drawn faces of the training: it takes neither data.root nor data.table",
+        ),
+        ("audit", "data=folder data.root=.", "data=folder: maskcls-audit takes data.root=FOLDER instead"),
+        ("compare", "runs=a,b", "runs=a,b: a list stands in brackets, as in runs=[a,b]"),
+        (
+            "predict",
+            "ckpt=a.safetensors source=rtsp://1.2.3.4/x",
+            "source=rtsp://1.2.3.4/x: maskcls does not read from addresses; save the images first: expected an image, "
+            "a folder or a pattern such as photos/*.jpg",
+        ),
+        (
+            "predict",
+            "ckpt=a.safetensors source=0",
+            "source=0: maskcls does not read from cameras; expected an image, a folder or a pattern such as "
+            "photos/*.jpg",
         ),
         (
             "eval",
@@ -79,7 +104,7 @@ def test_a_wrong_use_of_a_checkpoint_is_refused_in_one_line(
     command: Command, name: str, typed: str, message: str
 ) -> None:
     result = command(name, *typed.split())
-    assert_refused(result, f"maskcls-{name}: {message.replace('{working}', str(Path.cwd()))}")
+    assert_refused(result, f"maskcls-{name}: {message.format(working=Path.cwd(), parent=Path.cwd().parent)}")
 
 
 def test_a_data_set_to_measure_on_that_is_not_there_is_refused(command: Command, tmp_path: Path) -> None:
@@ -210,6 +235,7 @@ def test_wrong_input_found_after_a_checkpoint_was_written_keeps_the_run(command:
         (["epochs=1"], 0, "{run}: has finished, after 2 epochs; epochs=N trains it for longer"),
         (["plots=true"], 2, "maskcls-train: plots=true: {run} has finished and is not changed; epochs=N trains it for "
                             "longer"),
+        (["test=none"], 2, "maskcls-train: test=none: {run} has finished; maskcls-eval ckpt={run} split=test tests it"),
         (["-m"], 2, "maskcls-train: resume={run}: this is a single run; resume it without -m"),
     ],
 )  # fmt: skip
@@ -231,8 +257,8 @@ def test_a_run_that_was_interrupted_is_continued_with_more_epochs(
     start_run(tmp_path / "run", small(dataset)).finish("interrupted", 143)
     configs: list[TrainConfig] = []
     job(lambda config, run: configs.append(config))
-    assert command("train", f"resume={tmp_path / 'run'}", "epochs=5").status == 0
-    assert [(config.epochs, config.model.name) for config in configs] == [(5, "mycnn")]
+    assert command("train", f"resume={tmp_path / 'run'}", "epochs=5", "test=none").status == 0
+    assert [(config.epochs, config.model.name, config.test) for config in configs] == [(5, "mycnn", "none")]
     record = read_run(tmp_path / "run")
     assert record["status"] == "finished"
-    assert [resumed["overrides"][1:] for resumed in record["resumed"]] == [["epochs=5"]]
+    assert [resumed["overrides"][1:] for resumed in record["resumed"]] == [["epochs=5", "test=none"]]

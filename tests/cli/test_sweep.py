@@ -56,7 +56,14 @@ def test_a_failing_job_leaves_the_others_alone(dataset: Path, capfd: pytest.Capt
     failed = Path("sweep") / rows[2]["run"]
     assert json.loads((failed / "run.json").read_text())["exit_status"] == 3
     assert "the loss or its gradient is not finite" in (failed / "train.log").read_text()
-    assert "the loss or its gradient is not finite" in capfd.readouterr().err
+    shown = capfd.readouterr()
+    assert "the loss or its gradient is not finite" in shown.err
+    lines = shown.out.splitlines()
+    ranking = lines[next(i for i, line in enumerate(lines) if line.startswith("ranking by validation accuracy")) :]
+    assert ranking[1].split() == ["run", "status", "validation", "accuracy", "test", "accuracy"]
+    assert [line.split()[:2] for line in ranking[2:5]] == [[row["run"], row["status"]] for row in rows]
+    assert f"{float(rows[0]['val_accuracy']):.2%}".replace("%", " %") in ranking[2]
+    assert ranking[5] == f"the whole table is {Path('sweep/leaderboard.csv').absolute()}"
 
 
 def test_a_sweep_that_was_broken_off_is_finished(

@@ -134,7 +134,7 @@ def test_an_image_that_cannot_be_read_is_named_in_streaming_too(trained: Path, t
     root = write_dataset(tmp_path / "elsewhere", {"": 3})
     (root / "WithMask" / "1.png").write_bytes(b"")
     with pytest.raises(
-        UserError, match=rf"^1 of 6 image files .* remove them: {root}/WithMask/1\.png: the file is empty$"
+        UserError, match=rf"^1 of 6 image files .* leaves them out: {root}/WithMask/1\.png: the file is empty$"
     ):
         evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}", "data.cache_gb=0")
 
@@ -164,7 +164,7 @@ def test_another_data_set_may_lack_classes(trained: Path, tmp_path: Path) -> Non
 def test_a_class_that_the_model_does_not_know_is_refused(trained: Path, tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "elsewhere", {"": 3})
     (root / "WithMask").rename(root / "Withmask")
-    with pytest.raises(UserError, match=r"class 'Withmask' is not one of the model's.*did you mean 'WithMask'"):
+    with pytest.raises(UserError, match=r"'Withmask' is not a class of the model.*class_map=\{Withmask: WithMask\}'"):
         evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}")
 
 
@@ -267,7 +267,7 @@ def test_the_score_and_the_record_are_those_of_the_split(trained: Path, tmp_path
     assert record["evaluation"]["checkpoint"] == str(trained / CHECKPOINTS / BEST)
     assert record["training"] == load(trained, BEST).document.config
     assert (record["device"], record["precision"]) == ("cpu", "float32")
-    assert set(record["seconds"]) == {"data", "evaluate", "equalised", "total"}
+    assert set(record["seconds"]) == {"data", "evaluate", "total"}
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
@@ -334,3 +334,73 @@ def test_the_low_resolution_can_be_left_out(trained: Path, tmp_path: Path) -> No
     directory = evaluated(tmp_path, f"ckpt={trained}", "evaluation.equalised_size=null") / "test"
     assert not (directory / "predictions_equalised.csv").exists()
     assert "equalised" not in json.loads((directory / "metrics.json").read_text())["slices"]
+
+
+def measured(directory: Path) -> Any:
+    (file,) = directory.glob("*/metrics.json")
+    return json.loads(file.read_text())
+
+
+@pytest.mark.parametrize(
+    ("split", "seen", "shown"),
+    [("train", 48, "all 48 images"), ("all", 48, "48 of 76 images"), ("val", 0, ""), ("test", 0, "")],
+)
+def test_images_of_the_training_are_told_apart(
+    split: str, seen: int, shown: str, trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    metrics = measured(evaluated(tmp_path, f"ckpt={trained}", f"split={split}"))
+    assert metrics["data"]["in_train"] == seen
+    sizes = {name: metrics["slices"][name]["images"] for name in ("in_train", "unseen") if name in metrics["slices"]}
+    assert sizes == {"train": {"in_train": 48}, "all": {"in_train": 48, "unseen": 28}}.get(split, {})
+    warnings = [text for text in caplog.messages if "in the training, or" in text]
+    assert [text.partition(":")[0] for text in warnings] == ([shown] if shown else [])
+    assert any("were chosen on the val images" in text for text in caplog.messages) == (split in ("val", "all"))
+
+
+@pytest.mark.parametrize(("folder", "images", "seen"), [("Train", 48, 48), ("Test", 12, 0)])
+def test_a_part_of_the_trainings_folder_is_recognised(
+    folder: str, images: int, seen: int, trained: Path, dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    link = tmp_path / "link"
+    link.symlink_to(dataset / folder)
+    metrics = measured(evaluated(tmp_path, f"ckpt={trained}", f"data.root={link}"))
+    assert (metrics["images"], metrics["data"]["in_train"]) == (images, seen)
+    assert any("in the training, or" in text for text in caplog.messages) == bool(seen)
+    assert f"{link} has no split folders: all of its images are measured" in caplog.messages
+
+
+def test_of_other_images_it_is_not_known_whether_they_were_trained_on(trained: Path, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "elsewhere", {"": 3}, seed=5)
+    metrics = measured(evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}"))
+    assert metrics["data"]["in_train"] is None
+    assert {"in_train", "unseen"}.isdisjoint(metrics["slices"])
+
+
+def test_the_data_can_be_named_as_in_training(
+    trained: Path, dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    plain, named, public = (
+        measured(evaluated(tmp_path, f"ckpt={trained}", f"data.root={dataset}", *names))
+        for names in ((), ("data=folder",), ("data=facemask12k",))
+    )
+    assert plain == named == public
+    other = write_dataset(tmp_path / "elsewhere", {"": 3}, seed=5)
+    evaluated(tmp_path, f"ckpt={trained}", f"data.root={other}", "data=facemask12k")
+    assert f"{other} is not facemask12k: which files show one photograph is not known" in caplog.messages
+
+
+def test_drawn_faces_are_those_of_the_training(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^data=synthetic: this checkpoint was not trained on drawn faces; data\.root="
+    ):
+        evaluated(tmp_path, f"ckpt={trained}", "data=synthetic")
+
+
+def test_a_table_of_labels_can_be_measured(trained: Path, dataset: Path, tmp_path: Path) -> None:
+    rows = [f"Test/{name}/{number}.png,{name}" for name in ("WithMask", "WithoutMask") for number in range(2)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    table = (f"data.table={tmp_path / 'labels.csv'}", f"data.root={dataset}")
+    assert measured(evaluated(tmp_path, f"ckpt={trained}", "data=table", *table))["images"] == 4

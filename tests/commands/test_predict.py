@@ -3,9 +3,12 @@
 import logging
 import os
 import shutil
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,7 +19,7 @@ from tables import read_table
 import maskcls
 from maskcls.commands.predict import predict
 from maskcls.commands.train import train
-from maskcls.data.decode import Box, decode_image
+from maskcls.data.decode import CUT_OFF, Box, Decoded, decode_file, decode_image
 from maskcls.data.faces import Face
 from maskcls.errors import MachineError, UserError
 from maskcls.models.checkpoint import MAX_BATCH_SIZE
@@ -44,7 +47,7 @@ def test_a_folder_gets_the_probabilities_of_its_evaluation(trained: Path, datase
     table = read_table(trained / "evaluation/test/predictions.csv")
     evaluated = {str(dataset / row["path"]): row for row in table}
     assert record["images"] == len(rows) == len(evaluated) == 12
-    assert list(rows[0]) == ["path", "prediction", "probability_WithMask", "probability_WithoutMask"]
+    assert list(rows[0]) == ["path", "prediction", "probability_WithMask", "probability_WithoutMask", "damaged"]
     for row in rows:
         assert row["prediction"] == evaluated[row["path"]]["prediction"]
         for name in ("probability_WithMask", "probability_WithoutMask"):
@@ -66,7 +69,68 @@ def test_the_table_is_shown(trained: Path, dataset: Path, tmp_path: Path, caplog
     shown = next(line for line in caplog.messages if "0.png" in line and "%" in line)
     assert rows[0]["prediction"] in shown
     assert f"{float(rows[0]['probability_WithMask']):.2%}" in shown
-    assert any(line.startswith("1 images predicted, 0 unreadable; the table is ") for line in caplog.messages)
+    assert any(line.startswith("1 image predicted, 0 unreadable; the table is ") for line in caplog.messages)
+
+
+def lines_after(caplog: pytest.LogCaptureFixture, heading: str) -> list[str]:
+    """The rows of the table below a heading, without its column names."""
+    start = caplog.messages.index(heading) + 2
+    rows = [line if line.startswith("  ") else "" for line in caplog.messages[start:]]
+    return rows[: rows.index("")]
+
+
+def test_of_many_images_the_first_and_the_doubtful_are_shown(
+    trained: Path, dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    rows, record = predicted(tmp_path, f"ckpt={trained}", f"source={dataset / 'Train'}", "batch_size=7")
+    assert len(rows) == 48
+    names = [row["path"][-60:] for row in rows]
+    certainty = [max(float(row["probability_WithMask"]), float(row["probability_WithoutMask"])) for row in rows]
+    doubtful = [names[position] for position in np.argsort(certainty, kind="stable")[:10]]
+    for heading, expected in (("the first 10 images:", names[:10]), ("the 10 least certain images:", doubtful)):
+        shown = lines_after(caplog, heading)
+        assert len(shown) == 10
+        assert all(name in line for name, line in zip(expected, shown, strict=True))
+    counts = {name: sum(row["prediction"] == name for row in rows) for name in ("WithMask", "WithoutMask")}
+    assert record["classes"] == counts
+    assert lines_after(caplog, "predicted:") == [
+        f"  {name:<11}  {count:<6}  {count / 48:.2%}" for name, count in counts.items()
+    ]
+
+
+def test_files_are_read_in_threads_and_answered_in_order(
+    trained: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = set()
+
+    def slowly(path: Path) -> Decoded:
+        threads.add(threading.get_ident())
+        time.sleep(0.02 if path.name < "3" else 0)
+        return decode_file(path)
+
+    monkeypatch.setattr("maskcls.commands.predict.decode_file", slowly)
+    monkeypatch.setattr("maskcls.commands.predict.usable_cores", lambda: 4)
+    rows, _ = predicted(tmp_path, f"ckpt={trained}", f"source={dataset / 'Test'}")
+    assert [row["path"] for row in rows] == sorted(row["path"] for row in rows)
+    assert len(threads) > 1
+
+
+def test_what_is_not_predicted_or_damaged_is_recorded(
+    trained: Path, dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("nothing")
+    shutil.copy(dataset / "Test/WithMask/0.png", folder / "a.png")
+    image = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    content = cv2.imencode(".jpg", image)[1].tobytes()
+    (folder / "b.jpg").write_bytes(content[:-20])
+    rows, record = predicted(tmp_path, f"ckpt={trained}", f"source={folder}")
+    assert [row["damaged"] for row in rows] == ["", CUT_OFF]
+    assert record["left_out"] == {"notes.txt": "not an image: a text file"}
+    assert record["damaged"] == [f"{folder}/b.jpg: {CUT_OFF}"]
+    assert f"damaged, predicted from what is left of it: {folder}/b.jpg: {CUT_OFF}" in caplog.messages
 
 
 def test_a_long_path_is_shortened_where_it_is_shown_only(
@@ -78,7 +142,7 @@ def test_a_long_path_is_shortened_where_it_is_shown_only(
     image = Path(shutil.copy(dataset / "Test/WithMask/0.png", folder / "face.png"))
     rows, _ = predicted(tmp_path, f"ckpt={trained}", f"source={image}")
     assert rows[0]["path"] == str(image)
-    (shown,) = [line for line in caplog.messages if line.startswith("...")]
+    (shown,) = [line.strip() for line in caplog.messages if line.startswith("  ...")]
     assert shown.split("  ")[0] == f"...{str(image)[-67:]}"
 
 
@@ -108,14 +172,17 @@ def test_what_cannot_be_read_is_reported_and_left_out(
     (folder / "1a.png").write_text("not an image")
     rows, record = predicted(tmp_path, f"ckpt={trained}", f"source={folder}/*.png", "batch_size=2")
     assert [Path(row["path"]).name for row in rows] == ["0.png", "1.png", "2.png"]
-    assert record["unreadable"] == [f"{folder}/1a.png: not an image, or a damaged one"]
-    assert f"unreadable, left out: {folder}/1a.png: not an image, or a damaged one" in caplog.messages
+    assert record["unreadable"] == [f"{folder}/1a.png: a text file, not an image"]
+    assert f"unreadable, left out: {folder}/1a.png: a text file, not an image" in caplog.messages
 
 
 def test_nothing_readable_is_an_error(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_text("not an image")
-    with pytest.raises(UserError, match=r"none of its 1 files can be read, such as .*x\.png: not an image"):
+    with pytest.raises(UserError, match=r"x\.png: /.*x\.png: a text file, not an image$"):
         predicted(tmp_path, f"ckpt={trained}", f"source={tmp_path / 'x.png'}")
+    (tmp_path / "y.png").touch()
+    with pytest.raises(UserError, match=r"\*\.png: none of its 2 files can be read, such as .*x\.png: a text file"):
+        predicted(tmp_path, f"ckpt={trained}", f"source={tmp_path}/*.png")
 
 
 def test_a_name_that_is_not_utf8_is_written_with_escapes(trained: Path, dataset: Path, tmp_path: Path) -> None:

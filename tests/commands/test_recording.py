@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from configuration import config_of, start_run
 from tables import read_table
-from trainings import ABOUT, plan_of, row, scripted, tiny_batches, tiny_state
+from trainings import ABOUT, plan_of, row, scripted, tiny_batches, tiny_state, validation_of
 
 from maskcls.commands.recording import RunRecorder, forget_training
 from maskcls.models.checkpoint import load_checkpoint
@@ -37,7 +36,7 @@ def epoch_of(run: Run, name: str) -> int:
 
 def as_row(values: dict[str, str]) -> EpochRow:
     """A row of metrics.csv, typed."""
-    kinds: dict[str, Any] = {field.name: int if field.name in ("epoch", "step") else float
+    kinds: dict[str, Any] = {field.name: int if field.name in ("epoch", "step", "val_never_predicted") else float
                              for field in dataclasses.fields(EpochRow)}  # fmt: skip
     return EpochRow(**{name: kinds[name](value) for name, value in values.items()})
 
@@ -51,7 +50,7 @@ def test_a_training_leaves_checkpoints_rows_and_a_record(run: Run, caplog: pytes
     table = read_table(run.directory / "metrics.csv")
     assert list(table[0]) == [
         "epoch", "step", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
-        "images_per_second", "seconds", "data_wait",
+        "images_per_second", "seconds", "data_wait", "val_balanced_accuracy", "val_never_predicted",
     ]  # fmt: skip
     assert [as_row(values) for values in table] == state.rows
     record = read_run(run.directory)
@@ -64,18 +63,23 @@ def test_a_training_leaves_checkpoints_rows_and_a_record(run: Run, caplog: pytes
 
 def test_the_line_of_an_epoch(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    figures = row(2, train_loss=0.12345, train_accuracy=0.9, val_loss=1.5, val_accuracy=1.0, images_per_second=1234.5)
+    training = {"train_loss": 0.12345, "train_accuracy": 0.9, "images_per_second": 1234.5}
+    figures = row(2, val_loss=1.5, val_accuracy=1.0, val_balanced_accuracy=1.0, **training)
     state = tiny_state(rows=[row(1), figures])
-    result = EpochResult(figures, is_best=False, logits=torch.zeros(1), train_seconds=1.5, validate_seconds=0.25)
+    result = EpochResult(figures, is_best=False, validation=validation_of(), train_seconds=1.5, validate_seconds=0.25)
     recorder_of(run).epoch_done(state, result)
     assert caplog.messages == [
         "epoch   2/3  train loss 0.1235 accuracy  90.00%  val loss 1.5000 accuracy 100.00%  1234 images/s  2.0 s"
     ]
+    caplog.clear()
+    unequal = dataclasses.replace(result, row=dataclasses.replace(figures, val_balanced_accuracy=0.5))
+    recorder_of(run).epoch_done(state, unequal)
+    assert "val loss 1.5000 accuracy 100.00% balanced  50.00%  1234 images/s" in caplog.messages[0]
 
 
 def test_the_seconds_of_an_epoch_are_counted_by_phase(run: Run) -> None:
     recorder, state = recorder_of(run), tiny_state(rows=[row()])
-    result = EpochResult(row(), is_best=False, logits=torch.zeros(1), train_seconds=1.5, validate_seconds=0.25)
+    result = EpochResult(row(), is_best=False, validation=validation_of(), train_seconds=1.5, validate_seconds=0.25)
     recorder.epoch_done(state, result)
     recorder.epoch_done(state, result)
     assert read_run(run.directory)["seconds"] == {"train": 3.0, "validate": 0.5}
@@ -140,7 +144,7 @@ def test_early_stopping_is_said(
     epochs = 5 if stopped else 3
     validator = scripted(*((0.5, accuracy) for accuracy in accuracies))
     fit(tiny_state(), tiny_batches(12), validator, plan_of(epochs, patience=2), [recorder_of(run, epochs=epochs)])
-    message = "stopped early: 2 epochs without a better validation accuracy"
+    message = "stopped early: 2 epochs without a better validation figure"
     assert (message in caplog.messages) is stopped
     assert len(read_table(run.directory / "metrics.csv")) == 3
 

@@ -15,7 +15,6 @@ from tables import read_table
 from torch import Tensor
 
 import maskcls
-from maskcls.commands import testing
 from maskcls.commands.testing import evaluate_on_test
 from maskcls.commands.train import train
 from maskcls.errors import MachineError
@@ -83,7 +82,9 @@ def test_the_figures_are_those_of_the_predictions(trained: Path, dataset: Path, 
     correct = sum(row["label"] == row["prediction"] for row in rows)
     losses = [float(row["loss"]) for row in rows]
     recorded = run.record["test"]["best"]
-    assert list(recorded) == ["epoch", "accuracy", "accuracy_interval_95", "correct", "images", "loss"]
+    assert list(recorded) == [
+        "epoch", "accuracy", "balanced_accuracy", "accuracy_interval_95", "correct", "images", "loss",
+    ]  # fmt: skip
     assert (recorded["correct"], recorded["accuracy"]) == (correct, correct / 12)
     assert recorded["loss"] == metrics["best"]["loss"] == pytest.approx(np.mean(losses))
     predictor = maskcls.load(trained, device="cpu")
@@ -148,7 +149,7 @@ def test_the_accuracy_by_slice_is_shown_for_each_checkpoint(
     results(trained, dataset, tmp_path / "run", "test=both")
     titles = [message for message in caplog.messages if message.endswith("accuracy by slice:")]
     assert titles == ["test accuracy by slice:", "test, last checkpoint, accuracy by slice:"]
-    assert sum(message.startswith("  side_0_to_63") for message in caplog.messages) == 2
+    assert sum(message.startswith("  smaller than 64 pixels") for message in caplog.messages) == 2
 
 
 def test_memory_that_runs_out_is_explained(
@@ -158,7 +159,7 @@ def test_memory_that_runs_out_is_explained(
         raise MemoryError
 
     monkeypatch.setattr("maskcls.inference.predictor.predict_logits", fail)
-    message = rf"^out of memory at {testing.BATCH_SIZE_KEY}=32: .* {testing.BATCH_SIZE_KEY}=16 should fit$"
+    message = r"^out of memory at data\.eval_batch_size=32: .* data\.eval_batch_size=16 should fit$"
     with pytest.raises(MachineError, match=message):
         results(trained, dataset, tmp_path / "run", "data.eval_batch_size=32")
 
@@ -172,3 +173,18 @@ def test_training_uses_the_test_split_after_the_last_epoch(dataset: Path, tmp_pa
     assert record["test"]["last"]["epoch"] == 2
     assert record["test"]["best"]["epoch"] == record["best"]["epoch"]
     assert "Not tested." not in (tmp_path / "run" / "model_card.md").read_text()
+
+
+def test_figures_of_a_shorter_training_are_not_kept_as_those_of_a_longer_one(
+    dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = small(dataset, "epochs=1")
+    run = start_run(tmp_path / "run", config)
+    train(config, run)
+    assert "test" in run.record
+    run.finish("finished", 0)
+    resumed = Run.resume(tmp_path / "run", ["epochs=2", "test=none"])
+    train(small(dataset, "epochs=2", "test=none"), resumed)
+    assert "test" not in resumed.record
+    assert "Not tested." in (tmp_path / "run" / "model_card.md").read_text()
+    assert "evaluation/test holds the figures of the training before it was resumed" in caplog.messages

@@ -3,7 +3,7 @@
 import pytest
 from schema import COMMON_DATA, DATA
 
-from maskcls.config.data import AnyDataConfig, FaceMask12KConfig, FolderConfig, SyntheticConfig
+from maskcls.config.data import AnyDataConfig, FaceMask12KConfig, FolderConfig, SyntheticConfig, TableConfig
 from maskcls.config.engine import as_dictionary, convert
 from maskcls.errors import UserError
 
@@ -12,6 +12,7 @@ from maskcls.errors import UserError
     ("name", "kind", "own"),
     [
         ("folder", FolderConfig, set()),
+        ("table", TableConfig, {"table", "columns"}),
         ("facemask12k", FaceMask12KConfig, {"download"}),
         ("synthetic", SyntheticConfig, {"seed", "train_images", "val_images", "test_images"}),
     ],

@@ -170,7 +170,7 @@ def test_a_value_that_does_not_fit_is_refused(annotation: Any) -> None:
     for value in WRONG[annotation]:
         shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
         message = refusal(value, annotation)
-        assert message.partition("; did you mean")[0] == f"key={shown}: expected {describe(annotation)}"
+        assert message.partition("; ")[0] == f"key={shown}: expected {describe(annotation)}"
 
 
 @pytest.mark.parametrize(("value", "shown"), [(3, "3"), (0.5, "0.5"), (True, "true")])
@@ -230,7 +230,7 @@ def test_a_range_ends_where_it_says(limits: Range, inside: list[float], outside:
     ("typed", "path"),
     [
         ("faces", "{working}/faces"),
-        ("../faces", "{working}/../faces"),
+        ("../faces", "{parent}/faces"),
         ("~/faces", "{home}/faces"),
         ("~", "{home}"),
         ("/data/faces", "/data/faces"),
@@ -240,7 +240,7 @@ def test_a_range_ends_where_it_says(limits: Range, inside: list[float], outside:
 )
 def test_a_path_becomes_absolute(typed: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    expected = Path(path.format(working=Path.cwd(), home=tmp_path / "home"))
+    expected = Path(path.format(working=Path.cwd(), parent=Path.cwd().parent, home=tmp_path / "home"))
     assert convert(typed, Path, "key") == expected
 
 
@@ -255,3 +255,51 @@ def test_a_path_becomes_absolute(typed: str, path: str, tmp_path: Path, monkeypa
 )
 def test_nearest_finds_what_was_meant(name: str, hint: str) -> None:
     assert nearest(name, iter(["epochs", "optim.lr", "seed"])) == hint
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{}", {}),
+        ("{a: b}", {"a": "b"}),
+        ("{a:b,c:null}", {"a": "b", "c": None}),
+        ("{with mask: Mask, no: 'null', 0: '1'}", {"with mask": "Mask", "no": "null", "0": "1"}),
+        ('{"a, b": "c: d", \'e"f\': "it\'s", "g ": ~}', {"a, b": "c: d", 'e"f': "it's", "g ": None}),
+        ("{마스크: 예}", {"마스크": "예"}),
+    ],
+)
+def test_a_dictionary_may_be_typed_as_text(text: str, value: dict[str, str | None]) -> None:
+    assert convert(text, dict[str, str | None] | None, "map") == value
+
+
+@pytest.mark.parametrize("text", ["a", "a: b", "{a: b", "[a]", "{a: [b]}", "{a: {b: c}}", "{[a]: b}", "", "{a: b} c"])
+def test_text_that_is_no_dictionary_is_refused(text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        convert(text, dict[str, str | None], "map")
+    assert str(caught.value) == f'map={text}: expected a dictionary such as {{NAME: VALUE, "OTHER NAME": null}}'
+
+
+def test_a_dictionary_with_a_name_twice_is_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        convert("{a: b, 'a': c}", dict[str, str | None], "map")
+    assert str(caught.value) == "map={a: b, 'a': c}: 'a' is there twice"
+
+
+def test_null_is_no_text_in_a_dictionary() -> None:
+    with pytest.raises(UserError, match=r"^map\.a=null: expected text$"):
+        convert("{a: null}", dict[str, str], "map")
+
+
+@pytest.mark.parametrize("value", [1e30, 2**63, -(2**64)])
+def test_the_limit_of_all_numbers_is_named(value: float) -> None:
+    with pytest.raises(UserError, match=r"expected a number, above 0; numbers stay below 9\.2e18$"):
+        convert(value, Annotated[float, Range(0, above_low=True)], "lr")
+
+
+def test_a_path_is_shown_without_dots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "inner")
+    monkeypatch.chdir(tmp_path / "real")
+    assert convert("../faces", Path, "root") == tmp_path / "faces"
+    assert convert("../link/../x", Path, "root") == tmp_path / "real" / "x"  # as the system reads it
+    assert convert("../link", Path, "root").samefile(tmp_path / "link")

@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import logging
 import multiprocessing
@@ -7,18 +8,20 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from images import noisy_image, write_image
+from images import noisy_image, scene, write_image
 
 from maskcls.config import EvalDataConfig
 from maskcls.data import cache, image_files
 from maskcls.data.cache import cached_images, open_images
-from maskcls.data.decode import UnreadableFilesError, decode_image, resize_image
+from maskcls.data.decode import Decoded, UnreadableFilesError, decode_file, decode_image, resize_image
 from maskcls.data.image_files import ImageFiles
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
@@ -45,11 +48,11 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that have been decoded, in the order of decoding."""
     files: list[Path] = []
 
-    def decode(path: Path) -> np.ndarray:
+    def decode(path: Path) -> Decoded:
         files.append(path)
-        return decode_image(path)
+        return decode_file(path)
 
-    monkeypatch.setattr(image_files, "decode_image", decode)
+    monkeypatch.setattr(image_files, "decode_file", decode)
     return files
 
 
@@ -159,9 +162,10 @@ def test_bad_files_are_counted_and_named(root: Path, cache_dir: Path, bad: int) 
         (root / path).write_text("no image")
     with pytest.raises(UserError) as caught:
         opened(root, cache_dir)
-    named = "; ".join(f"{root / path}: not an image, or a damaged one" for path in PATHS[5 : 5 + min(bad, 3)])
+    named = "; ".join(f"{root / path}: a text file, not an image" for path in PATHS[5 : 5 + min(bad, 3)])
     assert str(caught.value) == (
-        f"{bad} of 12 image files cannot be read, repair or remove them: {named}{'; ...' if bad > 3 else ''}"
+        f"{bad} of 12 image files cannot be read; repair or remove them, or data.on_bad_image=skip leaves them out: "
+        f"{named}{'; ...' if bad > 3 else ''}"
     )
     assert kept(cache_dir) == []
 
@@ -289,14 +293,14 @@ def test_processes_that_ask_at_once_build_once(
     right = expected(root, PATHS, 16)
     counter = os.open(tmp_path / "decoded", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
-    def decode(path: Path) -> np.ndarray:
+    def decode(path: Path) -> Decoded:
         os.write(counter, f"{path.name}\n".encode())
-        return decode_image(path)
+        return decode_file(path)
 
     def ask() -> None:
         np.testing.assert_array_equal(opened(root, cache_dir), right)
 
-    monkeypatch.setattr(image_files, "decode_image", decode)
+    monkeypatch.setattr(image_files, "decode_file", decode)
     assert in_processes(4, ask) == [0, 0, 0, 0]
     os.close(counter)
     assert sorted((tmp_path / "decoded").read_text().split()) == sorted(Path(path).name for path in PATHS)
@@ -306,13 +310,13 @@ def test_processes_that_ask_at_once_build_once(
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_killed_builder_does_not_disturb(root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(path: Path) -> np.ndarray:
+    def die(path: Path) -> Decoded:
         if path.name == "5.png":
             os.kill(os.getpid(), signal.SIGKILL)
-        return decode_image(path)
+        return decode_file(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(image_files, "decode_image", die)
+        patch.setattr(image_files, "decode_file", die)
         killed = in_processes(1, lambda: opened(root, cache_dir))
     assert killed == [-signal.SIGKILL]
     assert kept(cache_dir) == [".tmp"]
@@ -333,9 +337,9 @@ def splits(root: Path, size: int) -> dict[str, ImageFiles]:
 
 
 def config(cache_dir: Path, cache_gb: float | None = None, workers: int | None = 2) -> EvalDataConfig:
-    return EvalDataConfig(
-        root=None, batch_size=None, cache_dir=cache_dir, cache_gb=cache_gb, workers=workers, on_bad_image="error"
-    )
+    given: dict[str, Any] = {"cache_dir": cache_dir, "cache_gb": cache_gb, "workers": workers, "on_bad_image": "error"}
+    none: dict[str, Any] = dict.fromkeys(field.name for field in dataclasses.fields(EvalDataConfig))
+    return EvalDataConfig(**(none | given))
 
 
 @pytest.fixture
@@ -357,7 +361,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[Path]]:
 
 @pytest.mark.parametrize(("cache_gb", "cached"), [(NEEDED / 1e9, True), ((NEEDED - 1) / 1e9, False), (0.0, False)])
 def test_images_are_cached_if_all_splits_fit(root: Path, cache_dir: Path, *, cache_gb: float, cached: bool) -> None:
-    images = open_images(splits(root, 16), config(cache_dir, cache_gb))
+    images = open_images(splits(root, 16), config(cache_dir, cache_gb)).images
     assert list(images) == ["train", "val"]
     for name, paths in SPLITS.items():
         assert isinstance(images[name], np.memmap if cached else StreamedImages)
@@ -369,7 +373,7 @@ def test_images_are_cached_if_all_splits_fit(root: Path, cache_dir: Path, *, cac
 
 def test_images_in_the_cache_are_used_whatever_cache_gb_is(root: Path, cache_dir: Path) -> None:
     open_images(splits(root, 16), config(cache_dir, 1.0))
-    images = open_images(splits(root, 16), config(cache_dir, 0.0))
+    images = open_images(splits(root, 16), config(cache_dir, 0.0)).images
     assert all(isinstance(split, np.memmap) for split in images.values())
 
 
@@ -378,7 +382,7 @@ def test_by_default_images_take_half_of_the_free_disk_at_most(
     root: Path, cache_dir: Path, free: Callable[[int], list[Path]], *, spare: int, cached: bool
 ) -> None:
     asked = free(2 * NEEDED + spare)
-    images = open_images(splits(root, 16), config(cache_dir))
+    images = open_images(splits(root, 16), config(cache_dir)).images
     assert [isinstance(split, np.memmap) for split in images.values()] == [cached] * 2
     assert asked == [cache_dir.parents[1]]  # the folder of the cache does not exist yet
     assert cache_dir.exists() == cached
@@ -391,12 +395,14 @@ def test_by_default_only_images_that_are_not_cached_need_room(
     free(2 * train)
     open_images({"train": ImageFiles(root, SPLITS["train"], 16)}, config(cache_dir))
     asked = free(2 * val)
-    images = open_images(splits(root, 16), config(cache_dir))
+    images = open_images(splits(root, 16), config(cache_dir)).images
     assert [type(split) for split in images.values()] == [np.memmap] * 2
     assert asked == [cache_dir]
     free(0)
-    assert [type(split) for split in open_images(splits(root, 16), config(cache_dir)).values()] == [np.memmap] * 2
-    assert type(open_images(splits(root, 24), config(cache_dir))["train"]) is StreamedImages
+    assert [type(split) for split in open_images(splits(root, 16), config(cache_dir)).images.values()] == [
+        np.memmap
+    ] * 2
+    assert type(open_images(splits(root, 24), config(cache_dir)).images["train"]) is StreamedImages
 
 
 @pytest.mark.parametrize(
@@ -419,7 +425,7 @@ def test_streaming_is_logged_in_one_line(
 
 
 def test_a_split_without_images_always_fits(root: Path, cache_dir: Path) -> None:
-    (images,) = open_images({"val": ImageFiles(root, [], 16)}, config(cache_dir, 0.0)).values()
+    (images,) = open_images({"val": ImageFiles(root, [], 16)}, config(cache_dir, 0.0)).images.values()
     assert images[:].shape == (0, 16, 16, 3)
 
 
@@ -452,7 +458,7 @@ def test_nothing_is_cached_in_a_folder_that_cannot_be_written(
     root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    images = open_images(splits(root, 16), config(cache_dir))
+    images = open_images(splits(root, 16), config(cache_dir)).images
     assert all(isinstance(split, StreamedImages) for split in images.values())
     assert f"data.cache_dir={cache_dir}: cannot write in this folder, so nothing is cached" in caplog.text
     assert not cache_dir.exists() or kept(cache_dir) == []
@@ -460,7 +466,7 @@ def test_nothing_is_cached_in_a_folder_that_cannot_be_written(
     open_images(splits(root, 16), config(cache_dir))
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     # images that are in the cache are read from it
-    images = open_images(splits(root, 16), config(cache_dir))
+    images = open_images(splits(root, 16), config(cache_dir)).images
     assert not any(isinstance(split, StreamedImages) for split in images.values())
 
 
@@ -470,11 +476,11 @@ def test_files_are_checked_again_only_after_a_change(
     cache_dir.mkdir(parents=True)
     seen: list[Path] = []
 
-    def decode(path: Path) -> np.ndarray:
+    def decode(path: Path) -> Decoded:
         seen.append(path)
-        return decode_image(path)
+        return decode_file(path)
 
-    monkeypatch.setattr(cache, "decode_image", decode)
+    monkeypatch.setattr(cache, "decode_file", decode)
     for _ in range(2):
         open_images(splits(root, 16), config(cache_dir, 0.0))
     count = sum(map(len, SPLITS.values()))
@@ -501,3 +507,58 @@ def test_the_files_of_all_splits_that_cannot_be_read_are_named_together(root: Pa
         open_images(splits(root, 16), config(cache_dir))
     assert set(caught.value.faults) == set(bad)
     assert str(caught.value).startswith(f"{len(bad)} of {sum(map(len, SPLITS.values()))} image files cannot be read")
+
+
+def damage(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).write_bytes((root / path).read_bytes()[:-20])
+
+
+@pytest.mark.parametrize("cache_gb", [None, 0.0])
+def test_damaged_files_are_used_only_where_that_is_asked_for(
+    root: Path, tmp_path: Path, cache_gb: float | None
+) -> None:
+    damage(root, PATHS[2], PATHS[5])
+    error, use = config(tmp_path / "cache", cache_gb), replace(config(tmp_path / "cache", cache_gb), on_bad_image="use")
+    files = {"train": ImageFiles(root, PATHS, 16)}
+    with pytest.raises(UnreadableFilesError) as caught:
+        open_images(files, error)
+    assert caught.value.damaged == {PATHS[2], PATHS[5]} == caught.value.faults.keys()
+    for _ in range(2):  # the second time from the cache
+        opened, damaged = open_images(files, use)
+        assert damaged == {path: f"{root / path}: cut off: its end is missing" for path in (PATHS[2], PATHS[5])}
+        np.testing.assert_array_equal(opened["train"][:], expected(root, PATHS, 16))
+    with pytest.raises(UnreadableFilesError) as caught:  # although they are in the cache now
+        open_images(files, error)
+    assert caught.value.damaged == {PATHS[2], PATHS[5]}
+    whole = {"train": ImageFiles(root, [path for path in PATHS if path not in damaged], 16)}
+    assert open_images(whole, error).damaged == open_images(whole, use).damaged == {}
+
+
+def test_unreadable_files_are_never_used(root: Path, tmp_path: Path) -> None:
+    damage(root, PATHS[2])
+    (root / PATHS[5]).write_bytes(b"text")
+    with pytest.raises(UnreadableFilesError) as caught:
+        open_images({"train": ImageFiles(root, PATHS, 16)}, replace(config(tmp_path / "cache"), on_bad_image="use"))
+    assert (set(caught.value.faults), caught.value.damaged) == ({PATHS[5]}, frozenset())
+
+
+@pytest.mark.parametrize("cache_gb", [None, 0.0])
+def test_what_is_odd_about_files_is_said_once_with_their_names(
+    root: Path,
+    tmp_path: Path,
+    cache_gb: float | None,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    image = cv2.imencode(".jpg", scene(0, 40))[1].tobytes()
+    for count, path in enumerate(PATHS[1:4]):
+        (root / path).write_bytes(image[:-2] + bytes(9 + count) + image[-2:])
+    files = ImageFiles(root, PATHS, 16)
+    open_images({"train": files}, config(tmp_path / "cache", cache_gb))
+    open_images({"train": replace(files, equalised_size=8)}, config(tmp_path / "cache", cache_gb))
+    said = [message for message in caplog.messages if "Corrupt JPEG data" in message]
+    assert len(said) == 1
+    assert said[0].endswith(f": {', '.join(PATHS[1:4])}")
+    assert said[0].startswith("3 files: the decoder says: Corrupt JPEG data: extraneous bytes before marker 0xd9: ")
+    assert "Corrupt" not in capfd.readouterr().err

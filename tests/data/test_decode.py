@@ -6,25 +6,31 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 import torch
-from images import write_image
-from PIL import Image, ImageOps
+from images import packed, tiff, write_image
+from PIL import Image, ImageFile, ImageOps
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
+from maskcls.config.types import Resize
 from maskcls.data.cache import cached_images
 from maskcls.data.decode import (
+    BORDER,
     MAX_BYTES,
     Box,
     UnreadableFilesError,
     UnreadableImageError,
+    decode_file,
     decode_image,
     prepare_image,
     resize_image,
+    square_image,
 )
 from maskcls.data.image_files import ImageFiles
 
+LFS = "a Git LFS pointer, not an image; git lfs pull fetches the image"
 ALPHA = np.arange(20 * 30, dtype=np.uint8).reshape(20, 30)
 EXIF_ORIENTATION = 0x0112
 
@@ -37,6 +43,10 @@ def smooth_image(height: int, width: int) -> np.ndarray:
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def encoded(image: np.ndarray, suffix: str) -> bytes:
+    return bytes(cv2.imencode(suffix, image[..., ::-1] if image.ndim == 3 else image)[1])
 
 
 def differences(image: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -170,16 +180,19 @@ def test_any_path(tmp_path: Path, name: str) -> None:
     [
         (None, "No such file or directory"),
         (b"", "the file is empty"),
-        (b"just text", "not an image, or a damaged one"),
-        (b"<html>not found</html>" * 50, "not an image, or a damaged one"),
-        (bytes(1000), "not an image, or a damaged one"),
-        (b"\x89PNG\r\n\x1a\n", "not an image, or a damaged one"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0", "not an image, or a damaged one"),
-        (b"\xff\xd8\xff\xe0\0\x10JFIF", "not an image, or a damaged one"),
-        (b"GIF89a\x05", "not an image, or a damaged one"),
-        (b"BM\x46\0\0\0", "not an image, or a damaged one"),
-        (b"RIFF\0\0\0\0WEBPVP8 ", "not an image, or a damaged one"),
-        (b"II*\0\x08\0\0\0", "not an image, or a damaged one"),
+        (b"just text", "a text file, not an image"),
+        (b"<html>not found</html>" * 50, "an HTML page, not an image"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", LFS),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isomavc1", "an MP4 film, which maskcls does not read; convert it to JPEG or PNG"),
+        (bytes(1000), "zeros only, not an image"),
+        (bytes(range(1, 200)), "unknown content, not an image"),
+        (b"\x89PNG\r\n\x1a\n", "cut off: its end is missing"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0", "cut off: its end is missing"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "cut off: its end is missing"),
+        (b"GIF89a\x05", "cut off: its end is missing"),
+        (b"BM\x46\0\0\0", "unknown content, not an image"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "a damaged WEBP image"),
+        (b"II*\0\x08\0\0\0", "a damaged TIFF image"),
         (png(100_000, 100_000, b""), "claims more pixels than the 100,000,000 that OPENCV_IO_MAX_IMAGE_PIXELS allows"),
     ],
 )
@@ -193,15 +206,162 @@ def test_unreadable_file(tmp_path: Path, capfd: pytest.CaptureFixture[str], cont
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "tif", "gif"])
+@pytest.mark.parametrize("suffix", ["webp", "tif", "gif", "jp2", "avif"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
 def test_truncated_file(tmp_path: Path, capfd: pytest.CaptureFixture[str], suffix: str, share: float) -> None:
     path = tmp_path / f"1.{suffix}"
     write_image(path, noise(40, 40))
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(UnreadableImageError, match="not an image, or a damaged one"):
+    with pytest.raises(UnreadableImageError, match=r"cut off: its end is missing|a damaged .* image"):
         decode_image(path)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp"])
+@pytest.mark.parametrize("share", [0.6, 0.95])
+def test_what_is_left_of_a_truncated_file_is_decoded(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], suffix: str, share: float
+) -> None:
+    path = tmp_path / f"1.{suffix}"
+    write_image(path, noise(160, 40))
+    whole = decode_file(path)
+    assert whole.damage is None
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    image, damage, remark = decode_file(path)
+    assert (damage, remark) == ("cut off: its end is missing", "")
+    kept, lost = differences(image, whole.image)[: int(160 * share * 0.4)], differences(image, whole.image)
+    assert image.shape == whole.image.shape
+    if suffix == "bmp":  # whose last rows come first
+        kept = differences(image, whole.image)[-int(160 * share * 0.4) :]
+    assert kept.max() == 0
+    assert lost.max() > 20
+    np.testing.assert_array_equal(decode_image(path), image)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_jpeg_without_its_last_bytes_is_what_viewers_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    whole, path = encoded(smooth_image(80, 60), ".jpg"), tmp_path / "1.jpg"
+    for missing in (1, 2, 3, 30, len(whole) // 2):
+        path.write_bytes(whole[:-missing])
+        image, damage, _ = decode_file(path)
+        assert damage == "cut off: its end is missing"
+        with Image.open(path) as shown:
+            np.testing.assert_array_equal(image, np.asarray(shown.convert("RGB")))
+
+
+def test_a_file_of_which_no_pixel_is_left_is_unreadable(tmp_path: Path) -> None:
+    whole, path = encoded(smooth_image(80, 60), ".jpg"), tmp_path / "1.jpg"
+    for end in (100, whole.find(b"\xff\xda"), whole.find(b"\xff\xda") + 14):
+        path.write_bytes(whole[:end])
+        with pytest.raises(UnreadableImageError, match=r"1\.jpg: cut off: its end is missing$"):
+            decode_image(path)
+
+
+def test_what_the_decoder_says_comes_with_the_image(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    content = encoded(smooth_image(80, 60), ".jpg")
+    (tmp_path / "1.jpg").write_bytes(content[:-2] + bytes(20) + content[-2:])
+    image, damage, remark = decode_file(tmp_path / "1.jpg")
+    assert image.shape == (80, 60, 3)
+    assert damage is None
+    assert remark.startswith("the decoder says: Corrupt JPEG data: ")
+    assert remark.endswith(" extraneous bytes before marker 0xd9")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "frames"), [("gif", 1), ("gif", 3), ("png", 3), ("webp", 3), ("tiff", 3), ("avif", 3)]
+)
+def test_of_an_animation_the_first_frame_is_used_and_said(tmp_path: Path, suffix: str, frames: int) -> None:
+    first, *others = (Image.new("RGB", (16, 8), (200, 0, 80 * shade)) for shade in range(frames))
+    first.save(tmp_path / f"1.{suffix}", save_all=frames > 1, append_images=others)
+    image, _, remark = decode_file(tmp_path / f"1.{suffix}")
+    assert differences(image, np.asarray(first)).max() <= 4
+    assert remark == ("an animation or several pages, of which the first is used" if frames > 1 else "")
+
+
+def with_chunk(content: bytes, kind: bytes, data: bytes) -> bytes:
+    """Insert a chunk behind a PNG's header."""
+    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return content[:33] + chunk + content[33:]
+
+
+def ramp(white: int) -> np.ndarray:
+    return np.linspace(0, white, 4096).round().reshape(64, 64).astype(np.uint16)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_samples_of_fewer_bits_are_scaled_by_the_depth_that_the_file_states(tmp_path: Path, bits: int) -> None:
+    white = 2**bits - 1
+    expected = np.rint(ramp(white) * (255 / white))[..., None].repeat(3, axis=2)
+    plain = encoded(ramp(white), ".png")
+    files = {
+        "1.png": with_chunk(plain, b"sBIT", bytes([bits])),
+        "1.pgm": b"P5\n# 16 bits\n64 64\n%d\n" % white + ramp(white).astype(">u2").tobytes(),
+        "2.pgm": b"P2 64 64 %d\n" % white + " ".join(map(str, ramp(white).ravel())).encode() + b"\n",
+        "1.tif": tiff(ramp(white).astype("<u2").tobytes(), 16, (281, 3, white - 100)),
+        "2.tif": tiff(packed(ramp(white), bits), bits),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        assert differences(decode_image(tmp_path / name), expected).max() <= 1, name
+    # nothing says how deep this one is
+    (tmp_path / "3.png").write_bytes(plain)
+    assert decode_image(tmp_path / "3.png").max() == white >> 8
+
+
+def test_a_jpeg_2000_is_scaled_by_its_precision(tmp_path: Path) -> None:
+    # a file of 16 bits becomes one of 12 where its header says so, and its values are those above the middle of 12 bits
+    content = bytearray(encoded(ramp(4095) + 2**15 - 2**11, ".jp2"))
+    precision = content.find(b"\xff\x4f\xff\x51") + 42
+    assert content[precision] == 15
+    content[precision] = 11
+    (tmp_path / "1.jp2").write_bytes(content)
+    assert differences(decode_image(tmp_path / "1.jp2")[..., 0], np.rint(ramp(4095) * (255 / 4095))).max() <= 1
+
+
+def test_a_png_whose_samples_were_moved_up_is_not_scaled_again(tmp_path: Path) -> None:
+    for name, values in (("1.png", ramp(4095) << 4), ("2.png", ramp(255) << 4)):  # the second one is dark
+        plain = encoded(values, ".png")
+        (tmp_path / "plain.png").write_bytes(plain)
+        (tmp_path / name).write_bytes(with_chunk(plain, b"sBIT", b"\x0c"))
+        assert differences(decode_image(tmp_path / name), decode_image(tmp_path / "plain.png")).max() <= 1
+
+
+def test_a_netpbm_file_of_a_hundred_greys(tmp_path: Path) -> None:
+    (tmp_path / "1.pgm").write_bytes(b"P5\n3 1\n100\n\x00\x32\x64")
+    assert decode_image(tmp_path / "1.pgm")[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_floats_and_raw_photographs_are_named(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 8), dtype=np.float32)).save(tmp_path / "1.tif")
+    with pytest.raises(UnreadableImageError, match="a TIFF image of 32-bit floats, whose white is not known; save it"):
+        decode_image(tmp_path / "1.tif")
+    (tmp_path / "1.nef").write_bytes(tiff(bytes(64 * 64), 8, (254, 4, 1)))
+    with pytest.raises(
+        UnreadableImageError, match="a camera's raw photograph, which maskcls does not read; convert it"
+    ):
+        decode_image(tmp_path / "1.nef")
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "dat", "png", ""])
+def test_the_content_decides_not_the_name(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"1.{suffix}"
+    path.write_bytes(encoded(smooth_image(20, 30), ".jpg"))
+    assert decode_image(path).shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize("suffix", ["heic", "avif", "webp", "tiff"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_is_applied_once(tmp_path: Path, orientation: int, suffix: str) -> None:
+    pillow_heif.register_heif_opener()
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    stored, path = Image.fromarray(smooth_image(64, 96)), tmp_path / f"1.{suffix}"
+    stored.save(path, exif=exif.tobytes(), quality=95)
+    stored.getexif()[EXIF_ORIENTATION] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(stored))
+    assert differences(decode_image(path), upright).mean() <= 3
 
 
 def test_folder_is_no_image(tmp_path: Path) -> None:
@@ -260,6 +420,41 @@ def test_an_image_is_cut_out_then_equalised_then_resized() -> None:
     np.testing.assert_array_equal(equalised, resize_image(resize_image(cut, 8), 16))
 
 
+def test_cropping_keeps_the_middle() -> None:
+    image = noise(30, 50)
+    np.testing.assert_array_equal(square_image(image, 16, "crop"), resize_image(image[:, 10:40].copy(), 16))
+    tall = noise(51, 30)
+    np.testing.assert_array_equal(square_image(tall, 16, "crop"), resize_image(tall[10:40].copy(), 16))
+
+
+def test_padding_keeps_everything_within_a_grey_border() -> None:
+    padded = square_image(np.full((20, 40, 3), 200, dtype=np.uint8), 16, "pad")
+    assert padded.shape == (16, 16, 3)
+    assert (padded[4:12] == 200).all()
+    assert (padded[:4] == BORDER).all()
+    assert (padded[12:] == BORDER).all()
+    image = noise(40, 20)
+    expected = np.asarray(Image.fromarray(image).resize((8, 16), Image.Resampling.BILINEAR))
+    padded = square_image(image, 16, "pad")
+    assert differences(padded[:, 4:12], expected).max() <= 1
+    assert (padded[:, :4] == BORDER).all()
+    assert square_image(noise(1, 500), 16, "pad").shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("resize", ["squeeze", "crop", "pad"])
+def test_a_square_is_the_same_however_it_is_resized(resize: Resize) -> None:
+    np.testing.assert_array_equal(square_image(noise(30, 30), 16, resize), resize_image(noise(30, 30), 16))
+
+
+@pytest.mark.parametrize("resize", ["squeeze", "crop", "pad"])
+def test_an_equalised_image_is_made_a_square_first(resize: Resize) -> None:
+    image = noise(60, 40)
+    expected = resize_image(square_image(image, 8, resize), 16)
+    np.testing.assert_array_equal(prepare_image(image, 16, equalised_size=8, resize=resize), expected)
+    box = prepare_image(image, 16, box=Box(5, 5, 30), resize=resize)
+    np.testing.assert_array_equal(box, resize_image(image[5:35, 5:35].copy(), 16))
+
+
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "1.png").open("wb") as file:
         file.truncate(MAX_BYTES + 1)
@@ -273,8 +468,14 @@ def test_the_faults_of_three_files_are_shown_and_all_are_kept() -> None:
     faults = {f"{number}.png": f"{number}.png: the file is empty" for number in range(4)}
     error = UnreadableFilesError(faults, count=9)
     shown = "; ".join(list(faults.values())[:3])
-    assert str(error) == f"4 of 9 image files cannot be read, repair or remove them: {shown}; ..."
+    ways = "repair or remove them, or data.on_bad_image=skip leaves them out"
+    assert str(error) == f"4 of 9 image files cannot be read; {ways}: {shown}; ..."
     assert error.faults == faults
+    damaged = UnreadableFilesError(faults, 9, [*faults][:1])
+    assert damaged.damaged == {"0.png"}
+    assert str(damaged).startswith(
+        f"4 of 9 image files cannot be read (1 only in part); {ways}, use takes what is left of damaged ones: "
+    )
 
 
 @pytest.mark.realdata

@@ -306,7 +306,7 @@ def test_a_complete_root_needs_neither_kagglehub_nor_network(
         (tmp_path / name).write_bytes(content)
     with caplog.at_level(logging.INFO):
         download.download_facemask12k(tmp_path)
-    assert "holds all 12 published files already; 1 stray files" in caplog.text
+    assert "holds all 12 published files already; 1 stray file" in caplog.text
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])

@@ -1,12 +1,24 @@
+import logging
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from configuration import config_of
 from indexes import labelled, make_classes, make_files
 
-from maskcls.data.index import find_images, index_folder, is_class_name, match_classes, require_classes
+from maskcls.data.index import (
+    index_folder,
+    index_unlabelled,
+    is_class_name,
+    match_classes,
+    report_index,
+    require_classes,
+)
 from maskcls.errors import UserError
 
 
@@ -52,7 +64,7 @@ def test_spellings_of_the_split_folders(root: Path, names: tuple[str, ...]) -> N
     }
 
 
-@pytest.mark.parametrize("wrapping", ["Face Mask Dataset", "a/b"])
+@pytest.mark.parametrize("wrapping", ["Face Mask Dataset", "archive (1)/1"])
 @pytest.mark.parametrize("inside", [("Train/A/1.png", "Val/A/1.png"), ("A/1.png", "B/1.png")])
 def test_lone_wrapping_folder_is_descended(root: Path, wrapping: str, inside: tuple[str, ...]) -> None:
     make_files(root / wrapping, *inside)
@@ -60,6 +72,12 @@ def test_lone_wrapping_folder_is_descended(root: Path, wrapping: str, inside: tu
     index = index_folder(root)
     assert index.root == root / wrapping
     assert index.all_images().paths == inside
+    up = "../" * (1 + wrapping.count("/"))
+    assert index.left_out == {
+        f"{up}.git": "hidden folder: 1 file",
+        f"{up}__MACOSX": "system folder: 1 file",
+        f"{up}readme.txt": "not an image: a text file",
+    }
 
 
 @pytest.mark.parametrize(("folder", "split"), [("Train", "train"), ("TEST", "test"), ("valid", "val")])
@@ -83,10 +101,11 @@ def test_two_folders_for_one_split_are_refused(root: Path) -> None:
         index_folder(root)
 
 
-def test_folders_beside_the_splits_are_left_out(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    make_files(root, "Train/A/1.png", "Test/A/1.png", "extra/A/1.png", "more/A/1.png")
-    assert index_folder(root).all_images().paths == ("Train/A/1.png", "Test/A/1.png")
-    assert "ignoring folders that are not splits: extra, more" in caplog.text
+def test_folders_beside_the_splits_are_left_out(root: Path) -> None:
+    make_files(root, "Train/A/1.png", "Test/A/1.png", "extra/A/1.png", "extra/A/2.png", "more/A/1.png")
+    index = index_folder(root)
+    assert index.all_images().paths == ("Train/A/1.png", "Test/A/1.png")
+    assert index.left_out == {"extra": "folder beside the splits: 2 files", "more": "folder beside the splits: 1 file"}
 
 
 def test_images_in_folders_of_a_class_folder_belong_to_the_class(root: Path) -> None:
@@ -94,19 +113,135 @@ def test_images_in_folders_of_a_class_folder_belong_to_the_class(root: Path) -> 
     assert labelled(index_folder(root).splits["all"]) == {"A/1.png": 0, "A/deep/er/2.jpg": 0, "B/deep/3.png": 1}
 
 
-def test_what_is_no_image_is_left_out_and_counted(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_no_image_is_left_out_with_its_reason(root: Path) -> None:
     make_files(root, "A/1.PNG", "A/notes.txt", "A/.2.png", "A/Thumbs.db", "B/3.jpeg", "B/png", "empty/")
     index = index_folder(root)
     assert index.splits["all"].paths == ("A/1.PNG", "B/3.jpeg")
     assert index.classes == ("A", "B")
-    assert f"{root}: ignoring 4 files that are not images" in caplog.text
-    assert f"{root / 'empty'}: ignoring this folder, which has no images" in caplog.text
+    assert index.left_out == {
+        "A/.2.png": "hidden file",
+        "A/Thumbs.db": "system file",
+        "A/notes.txt": "not an image: a text file",
+        "B/png": "not an image: a text file",
+        "empty": "empty folder",
+    }
 
 
 def test_copies_in_hidden_folders_are_left_out(root: Path) -> None:
     make_files(root, "A/1.png", "A/.ipynb_checkpoints/1-checkpoint.png", "B/2.png", ".hidden/3.png", "B/__MACOSX/2.png")
-    assert index_folder(root).splits["all"].paths == ("A/1.png", "B/2.png")
-    assert find_images(str(root)) == [root / "A" / "1.png", root / "B" / "2.png"]
+    index = index_folder(root)
+    assert index.splits["all"].paths == ("A/1.png", "B/2.png")
+    assert index.left_out == {
+        ".hidden": "hidden folder: 1 file",
+        "A/.ipynb_checkpoints": "hidden folder: 1 file",
+        "B/__MACOSX": "system folder: 1 file",
+    }
+
+
+def test_a_class_is_used_whatever_its_files_are_called(root: Path) -> None:
+    make_files(root, "A/1.png", "C/3.jfif")
+    content = cv2.imencode(".jpg", np.zeros((8, 8, 3), dtype=np.uint8))[1].tobytes()
+    (root / "B").mkdir()
+    (root / "B" / "2.jpg_large").write_bytes(content)
+    (root / "B" / "2").write_bytes(content)
+    assert labelled(index_folder(root).splits["all"]) == {"A/1.png": 0, "B/2": 1, "B/2.jpg_large": 1, "C/3.jfif": 2}
+
+
+def test_a_class_never_vanishes(root: Path) -> None:
+    make_files(root, "A/1.png", "B/1.png", "C d/1.raw", "C d/2.RAW", "C d/3")
+    with pytest.raises(UserError) as caught:
+        index_folder(root)
+    assert str(caught.value) == (
+        f"{root}: the class folder 'C d' has 3 files but no image (2 .raw, 1 without an ending: a text file); "
+        """'data.class_map={"C d": null}' leaves it out"""
+    )
+    index = index_folder(root, {"C d": None})
+    assert index.classes == ("A", "B")
+    assert index.left_out == {"C d": "folder excluded by data.class_map: 3 files"}
+
+
+def test_a_class_of_links_that_lead_nowhere_does_not_vanish_either(root: Path) -> None:
+    make_files(root, "A/1.png", "B/1.png", "C/")
+    (root / "C" / "1.png").symlink_to(root / "gone")
+    with pytest.raises(UserError, match=r"'C' has 1 file but no image \(1 .png: .*gone does not exist\)"):
+        index_folder(root)
+
+
+def test_images_outside_of_the_class_folders_are_counted(root: Path) -> None:
+    make_files(root, "Train/A/1.png", "Train/2.png", "Train/x.txt", "Val/A/1.png", "3.png", "labels.csv")
+    assert index_folder(root).left_out == {
+        "3.png": "image outside of the class folders",
+        "Train/2.png": "image outside of the class folders",
+        "Train/x.txt": "not an image: a text file",
+        "labels.csv": "not an image: a text file",
+    }
+
+
+def test_a_data_set_is_described_by_what_is_left_out(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_files(root, "data/with_mask/1.png", "data/With_Mask/1.png", "data/B/1.png", "data/B /2.png", "data/4.png")
+    make_files(root, "data/B/a.txt", "data/B/b.txt", "data/B/c.md", "data/B/.d")
+    caplog.set_level(logging.INFO)
+    report_index(index_folder(root), root)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", f"using the data set in {root / 'data'}"),
+        ("WARNING", "left out, image outside of the class folders: 4.png"),
+        ("INFO", "left out, hidden file: B/.d"),
+        ("WARNING", "left out, not an image: 3 (2 .txt, 1 .md, such as B/a.txt)"),
+        (
+            "WARNING",
+            f"{root / 'data'}: the classes 'B', 'B ' differ by case, spaces or separators only; to join them, type "
+            """'data.class_map={"B ": B}'""",
+        ),
+        (
+            "WARNING",
+            f"{root / 'data'}: the classes 'With_Mask', 'with_mask' differ by case, spaces or separators only; to join "
+            "them, type 'data.class_map={with_mask: With_Mask}'",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "warned"), [(("images", "masks"), ["images"]), (("0", "1"), []), (("cat", "dog"), [])]
+)
+def test_a_class_whose_name_says_nothing_is_pointed_out(
+    root: Path, names: tuple[str, ...], warned: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    report_index(index_folder(make_files(root, *(f"{name}/1.png" for name in names))), root)
+    assert caplog.messages == [
+        f"{root}: '{name}' is a class here; to leave it out, type 'data.class_map={{{name}: null}}'" for name in warned
+    ]
+
+
+def test_a_class_map_joins_renames_and_leaves_out(root: Path) -> None:
+    make_files(root, "Train/a/1.png", "Train/A /2.png", "Train/x/3.png", "Test/a/4.png", "Test/x/5.png")
+    index = index_folder(root, {"A ": "both", "a": "both", "x": None})
+    assert index.classes == ("both",)
+    assert index.all_images().paths == ("Train/A /2.png", "Train/a/1.png", "Test/a/4.png")
+    assert index.left_out == dict.fromkeys(("Test/x", "Train/x"), "folder excluded by data.class_map: 1 file")
+
+
+def test_a_class_map_of_another_data_set_is_refused(root: Path) -> None:
+    make_files(root, "with_mask/1.png", "other/2.png")
+    with pytest.raises(UserError) as caught:
+        index_folder(root, {"with_masks": "WithMask"})
+    assert str(caught.value) == (
+        f"data.class_map: {root} has no class folder 'with_masks'; it has 'other', 'with_mask'; "
+        "did you mean 'with_mask'?"
+    )
+
+
+def test_a_class_map_is_matched_in_both_spellings_of_unicode(root: Path) -> None:
+    make_files(root, "cafe\u0301/1.png", "tea/1.png")
+    assert index_folder(root, {"caf\u00e9": "coffee"}).classes == ("coffee", "tea")
+
+
+def test_a_folder_without_labels_is_listed_with_its_subfolders(root: Path) -> None:
+    make_files(root, "1.png", "in/2.png", "notes.txt")
+    index = index_unlabelled(root)
+    assert (index.classes, labelled(index.splits["all"])) == (("",), {"1.png": 0, "in/2.png": 0})
+    assert index.left_out == {"notes.txt": "not an image: a text file"}
+    with pytest.raises(UserError, match="holds no image file"):
+        index_unlabelled(make_files(root / "none", "notes.txt"))
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "jpeg", "jpe", "bmp", "webp", "tif", "tiff", "gif", "JPG", "Tif"])
@@ -184,17 +319,21 @@ def test_root_that_cannot_be_read(root: Path, monkeypatch: pytest.MonkeyPatch) -
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UserError, match=f"^{root}: cannot list this folder: Permission denied$"):
         index_folder(root)
 
 
-def test_empty_split_folder_counts_as_missing(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_empty_split_folder_counts_as_missing(root: Path) -> None:
     make_classes(root / "Train", A=10, B=10)
     make_files(root, "Val/A/", "Test/")
     index = index_folder(root)
     assert list(index.splits) == ["train"]
-    assert f"{root / 'Test'}: ignoring this split, which has no images in class folders" in caplog.text
+    assert index.left_out == {
+        "Test": "split folder without images in class folders",
+        "Val": "split folder without images in class folders",
+        "Val/A": "empty folder",
+    }
 
 
 def test_fingerprint_of_a_copy_is_equal(root: Path) -> None:
@@ -234,73 +373,42 @@ def test_match_classes_counts_labels_in_the_models_classes(root: Path) -> None:
     assert matched.fingerprint() == index.fingerprint()
 
 
-def test_match_classes_refuses_an_unknown_class_with_the_nearest_name(root: Path) -> None:
-    index = index_folder(make_files(root, "with_mask/1.png", "WithoutMask/1.png"))
-    expected = "class 'with_mask' is not one of the model's: WithMask, WithoutMask; did you mean 'WithMask'?"
+def test_match_classes_suggests_a_class_map_that_can_be_pasted(root: Path) -> None:
+    make_files(root, *(f"{name}/1.png" for name in ("with_mask", "WithoutMask", "no mask", "mask", "weared, wrongly")))
+    index = index_folder(root)
     with pytest.raises(UserError) as caught:
         match_classes(index, ("WithMask", "WithoutMask"))
-    assert str(caught.value) == f"{root}: {expected}"
+    typed = (
+        """'data.class_map={mask: WithMask, "no mask": WithoutMask, "weared, wrongly": null, with_mask: WithMask}'"""
+    )
+    assert str(caught.value) == (
+        f"{root}: 'mask', 'no mask', 'weared, wrongly', 'with_mask' are not classes of the model, which has "
+        f"'WithMask', 'WithoutMask'; type {typed} (null leaves a folder out)"
+    )
+    (override,) = shlex.split(typed)
+    class_map = config_of("eval", "ckpt=run", f"data.root={root}", override).data.class_map
+    assert match_classes(index_folder(root, class_map), ("WithMask", "WithoutMask"), class_map).counts() == {
+        "all": {"WithMask": 2, "WithoutMask": 2}
+    }
 
 
-@pytest.fixture
-def photos(root: Path) -> Path:
-    return make_files(root / "my photos", "b.jpg", "a.PNG", "in/c.webp", "notes.txt", ".d.png")
-
-
-@pytest.mark.parametrize(
-    ("source", "names"),
-    [
-        ("b.jpg", ["b.jpg"]),
-        ("notes.txt", ["notes.txt"]),
-        ("", ["a.PNG", "b.jpg", "in/c.webp"]),
-        ("in", ["in/c.webp"]),
-        ("*", ["a.PNG", "b.jpg"]),
-        ("*.jpg", ["b.jpg"]),
-        ("[ab].*", ["a.PNG", "b.jpg"]),
-        ("**/*", ["a.PNG", "b.jpg", "in/c.webp"]),
-    ],
-)
-def test_find_images(photos: Path, source: str, names: list[str]) -> None:
-    assert find_images(str(photos / source)) == [photos / name for name in names]
-
-
-def test_a_pattern_in_a_folder_with_brackets(tmp_path: Path) -> None:
-    folder = tmp_path / "photos [1]"
-    folder.mkdir()
-    (folder / "a.jpg").touch()
-    assert find_images(f"{folder}/*.jpg") == [folder / "a.jpg"]
-    assert find_images(f"{tmp_path}/photos*/*.jpg") == [folder / "a.jpg"]
-
-
-def test_find_images_in_the_home_folder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(photos))
-    assert find_images("~/*.jpg") == [photos / "b.jpg"]
-
-
-def test_folder_named_like_a_pattern(root: Path) -> None:
-    make_files(root / "party [2024]", "1.png")
-    assert find_images(str(root / "party [2024]")) == [root / "party [2024]" / "1.png"]
-
-
-@pytest.mark.parametrize(
-    ("source", "reason"),
-    [
-        ("empty", "this folder holds no image file"),
-        ("nothing.png", "no such file, and no image file of this pattern"),
-        ("*.txt", "no such file, and no image file of this pattern"),
-    ],
-)
-def test_find_images_finds_none(photos: Path, source: str, reason: str) -> None:
-    make_files(photos, "empty/")
+def test_match_classes_refuses_a_class_map_to_other_classes(root: Path) -> None:
+    class_map = {"mask": "WithMsk", "none": "WithoutMask"}
+    index = index_folder(make_files(root, "mask/1.png", "none/1.png"), class_map)
     with pytest.raises(UserError) as caught:
-        find_images(str(photos / source))
-    assert str(caught.value).startswith(f"source={photos / source}: {reason}; expected an image, a folder or a pattern")
+        match_classes(index, ("WithMask", "WithoutMask"), class_map)
+    assert str(caught.value) == (
+        "data.class_map: 'mask' becomes 'WithMsk', which is not one of the model's classes: 'WithMask', 'WithoutMask'; "
+        "did you mean 'WithMask'?"
+    )
 
 
-def test_broken_link_is_listed_and_left_to_the_reader(root: Path) -> None:
+def test_a_dangling_link_is_named_and_removes_nothing(root: Path) -> None:
     make_files(root, "A/1.png", "B/1.png")
     (root / "A" / "gone.png").symlink_to(root / "nowhere")
-    assert index_folder(root).counts() == {"all": {"A": 2, "B": 1}}
+    index = index_folder(root)
+    assert index.counts() == {"all": {"A": 1, "B": 1}}
+    assert index.left_out == {"A/gone.png": f"dangling link: {root / 'nowhere'} does not exist"}
 
 
 @pytest.mark.parametrize("name", ["A\x1b[2J", "A\nB", "A\u202eB"])
@@ -337,6 +445,19 @@ def test_a_class_cannot_have_the_name_of_no_folder(name: str) -> None:
 
 def test_train_and_val_must_have_every_class(root: Path) -> None:
     index = index_folder(make_files(root, "Train/A/1.png", "Train/B/1.png", "Val/A/1.png"))
-    with pytest.raises(UserError, match=f"^{root}: no image of class B in the val split$"):
+    with pytest.raises(UserError) as caught:
         require_classes(index)
+    assert str(caught.value) == (
+        f"{root}: no image of the class 'B' in the val split; to do without, type 'data.class_map={{B: null}}'"
+    )
     require_classes(index_folder(make_files(root, "Val/B/1.png")))
+
+
+def test_a_class_that_is_spelt_otherwise_in_another_split_is_joined_and_not_dropped(root: Path) -> None:
+    index = index_folder(make_files(root, "Train/A/1.png", "Train/B c/1.png", "Val/A/1.png", "Val/b_c/1.png"))
+    with pytest.raises(UserError) as caught:
+        require_classes(index)
+    assert str(caught.value) == (
+        f"{root}: no image of the class 'b_c' in the train split; to join them, type "
+        """'data.class_map={b_c: "B c"}'"""
+    )

@@ -34,6 +34,8 @@ def common(root: Path) -> dict[str, Any]:
         "sampling": "auto",
         "cache_dir": root / "cache",
         "on_bad_image": "error",
+        "class_map": None,
+        "splits": None,
         "cache_gb": None,
         "workers": None,
         "resident": "auto",
@@ -131,8 +133,8 @@ def test_open_dataset_cuts_missing_splits_as_configured(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ({"": 8}, "has no split folders: the splits are random (data.split_seed=0)"),
-        ({"Train": 8}, "has no val folder: val is a random part of train (data.split_seed=0)"),
+        ({"": 8}, "has no splits: they are drawn at random (data.split_seed=0)"),
+        ({"Train": 8}, "has no val split: a random part of train becomes it (data.split_seed=0)"),
     ],
 )
 def test_a_random_split_is_logged(
@@ -285,5 +287,11 @@ def test_drawn_faces_are_groups_of_their_own(tmp_path: Path) -> None:
     assert len({membership.group for membership in groups.values()}) == sum(map(len, index.splits.values()))
 
 
-def test_other_images_than_the_public_ones_have_no_known_groups(dataset: Path) -> None:
+def test_other_images_than_the_public_ones_have_no_known_groups(
+    dataset: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert open_dataset(facemask12k(dataset))[1] is None
+    assert caplog.messages == [
+        f"{dataset} is not facemask12k, whose settings are used: for your own images, type "
+        f"data=folder data.root={dataset}"
+    ]

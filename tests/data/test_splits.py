@@ -11,6 +11,8 @@ from maskcls.data.index import Index, Split, index_folder
 from maskcls.data.splits import cut_missing_splits, split_by_group
 from maskcls.errors import UserError
 
+FOUR = ("A/1.png", "A/2.png", "A/3.png", "A/4.png")
+
 
 def cut(index: Index, val: float = 0.1, test: float = 0.1, seed: int = 0) -> Index:
     return cut_missing_splits(index, val_fraction=val, test_fraction=test, seed=seed)
@@ -40,6 +42,7 @@ def test_without_split_folders_each_class_is_cut_alike(root: Path) -> None:
     index = index_folder(make_classes(root, A=100, B=20))
     assert list(index.splits) == ["all"]
     splits = cut(index, val=0.2, test=0.1)
+    assert (index.origin, splits.origin) == ("as_shipped", "random")
     assert splits.counts() == {
         "train": {"A": 70, "B": 14},
         "val": {"A": 20, "B": 4},
@@ -102,11 +105,22 @@ def test_data_set_without_a_test_folder_stays_without(root: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("A/1.png", "A/2.png"), "expected at least two class folders with images, found only A"),
+        (("A/1.png", "A/2.png"), "expected at least two classes with images, found only 'A'"),
         (("Val/A/1.png", "Val/B/1.png", "Test/A/1.png"), "no training images beside val, test; .* named Train"),
-        (("Train/A/1.png", "Val/A/1.png", "Val/B/1.png"), "no image of class B in the train split"),
-        (("Train/A/1.png", "Train/B/1.png", "Train/C/1.png", "Val/C/2.png"), "no image of class A, B in the val split"),
-        (("A/1.png", "A/2.png", "B/1.png", "B/2.png"), "no image of class A, B in the val split"),
+        (
+            ("Train/A/1.png", "Val/A/1.png", "Val/B/1.png"),
+            "no image of the class 'B' in the train split; .* 'data.class_map=\\{B: null\\}'",
+        ),
+        (
+            ("Train/A/1.png", "Train/B/1.png", "Train/C/1.png", "Val/C/2.png"),
+            "no image of the classes 'A', 'B' in the val split",
+        ),
+        (
+            ("A/1.png", "A/2.png", "B/1.png"),
+            "class 'A' has 2 images, needs at least 3 for the splits; .*{A: null}' leaves",
+        ),
+        ((*FOUR, "B/1.png"), "class 'B' has 1 image, needs at least 3 for the splits"),
+        ((*(f"Train/{name}" for name in FOUR), "Train/B/1.png"), "class 'B' has 1 image, needs at least 2"),
     ],
 )
 def test_what_cannot_be_trained_on_is_refused(root: Path, names: tuple[str, ...], message: str) -> None:
@@ -117,7 +131,7 @@ def test_what_cannot_be_trained_on_is_refused(root: Path, names: tuple[str, ...]
 def test_class_missing_from_test_is_a_warning(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     make_files(root, "Train/A/1.png", "Train/B/1.png", "Val/A/1.png", "Val/B/1.png", "Test/A/1.png")
     assert cut(index_folder(root)).counts()["test"] == {"A": 1, "B": 0}
-    assert "no image of class B in the test split" in caplog.text
+    assert "no image of class 'B' in the test split" in caplog.text
 
 
 def test_the_split_is_drawn_by_group_and_class(pool: tuple[Index, dict[str, Membership]]) -> None:
@@ -128,6 +142,13 @@ def test_the_split_is_drawn_by_group_and_class(pool: tuple[Index, dict[str, Memb
         "val": {"WithMask": 4, "WithoutMask": 6},
         "test": {"WithMask": 8, "WithoutMask": 12},
     }
+    assert split.origin == "grouped"
+    copies = Counter(split.left_out.values())
+    assert copies == {
+        "copy of an image that is evaluated: val": 4 * 4,
+        "copy of an image that is evaluated: test": 8 * 4,
+    }
+    assert not split.left_out.keys() & set(split.all_images().paths)
     groups = {name: {known[path].group for path in part.paths} for name, part in split.splits.items()}
     assert len(groups["train"] | groups["val"] | groups["test"]) == 100
     assert len(groups["train"]) + len(groups["val"]) + len(groups["test"]) == 100
@@ -147,7 +168,7 @@ def test_the_split_by_group_is_a_function_of_its_seed(pool: tuple[Index, dict[st
 def test_a_group_of_two_classes_has_a_file_of_each_on_one_side() -> None:
     labels = {f"{kind}/{number}": label for number in range(20) for label, kind in enumerate("ab")}
     known = {path: Membership(path.split("/")[1]) for path in labels}
-    with pytest.raises(UserError, match="class WithoutMask has 0 groups, too few to be split"):
+    with pytest.raises(UserError, match="class 'WithoutMask' has 0 groups, too few to be split"):
         split_by_group(index_of({"all": labels}), known, val_fraction=0.1, test_fraction=0.1, seed=0)
     labels |= {f"c/{number}": 1 for number in range(20)}
     known |= {f"c/{number}": Membership(f"c{number}") for number in range(20)}
@@ -160,13 +181,13 @@ def test_a_group_of_two_classes_has_a_file_of_each_on_one_side() -> None:
 def test_a_class_of_too_few_groups_is_refused() -> None:
     labels = {"a/1": 0, "a/2": 0, "b/1": 1, "b/2": 1, "b/3": 1}
     known = {path: Membership(path) for path in labels}
-    with pytest.raises(UserError, match="class WithMask has 2 groups, too few"):
+    with pytest.raises(UserError, match="class 'WithMask' has 2 groups, too few"):
         split_by_group(index_of({"all": labels}), known, val_fraction=0.1, test_fraction=0.1, seed=0)
 
 
 def test_one_class_alone_is_not_split_by_group() -> None:
     index = Index(Path("/nowhere"), ("A",), {"all": Split(("a/1", "a/2"), (0, 0))})
-    with pytest.raises(UserError, match="expected at least two class folders with images, found only A"):
+    with pytest.raises(UserError, match="expected at least two classes with images, found only 'A'"):
         split_by_group(
             index, {path: Membership(path) for path in ("a/1", "a/2")}, val_fraction=0.1, test_fraction=0.1, seed=0
         )

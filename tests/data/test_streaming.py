@@ -10,7 +10,7 @@ from images import noisy_image, write_image
 
 from maskcls.data import image_files
 from maskcls.data.cache import cached_images
-from maskcls.data.decode import decode_image
+from maskcls.data.decode import Decoded, decode_file
 from maskcls.data.image_files import ImageFiles
 from maskcls.data.statistics import measure
 from maskcls.data.streaming import StreamedImages
@@ -86,11 +86,11 @@ def test_each_read_decodes_anew_and_only_what_is_asked_for(
 ) -> None:
     files: list[Path] = []
 
-    def decode(path: Path) -> np.ndarray:
+    def decode(path: Path) -> Decoded:
         files.append(path)
-        return decode_image(path)
+        return decode_file(path)
 
-    monkeypatch.setattr(image_files, "decode_image", decode)
+    monkeypatch.setattr(image_files, "decode_file", decode)
     for _ in range(2):
         streamed[np.array([4, 1])]
     assert sorted(files) == sorted([root / PATHS[1], root / PATHS[4]] * 2)
@@ -101,17 +101,17 @@ def test_images_are_decoded_in_several_threads_at_once(
 ) -> None:
     barrier = threading.Barrier(2)  # one thread alone cannot pass it
 
-    def decode(path: Path) -> np.ndarray:
+    def decode(path: Path) -> Decoded:
         barrier.wait(60)
-        return decode_image(path)
+        return decode_file(path)
 
-    monkeypatch.setattr(image_files, "decode_image", decode)
+    monkeypatch.setattr(image_files, "decode_file", decode)
     assert streamed[:].shape == (COUNT, 16, 16, 3)
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(None, "No such file or directory"), (b"", "the file is empty"), (b"no image", "not an image, or a damaged one")],
+    [(None, "No such file or directory"), (b"", "the file is empty"), (b"no image", "a text file, not an image")],
 )
 def test_a_file_that_cannot_be_read_is_named(
     streamed: StreamedImages, root: Path, content: bytes | None, reason: str
@@ -129,20 +129,30 @@ def test_a_file_that_cannot_be_read_is_named(
 def test_is_read_once_the_bad_file_is_repaired(streamed: StreamedImages, root: Path, cached: np.ndarray) -> None:
     content = (root / PATHS[0]).read_bytes()
     (root / PATHS[0]).write_bytes(content[:100])
-    with pytest.raises(UserError, match="a damaged one"):
+    with pytest.raises(UserError, match="cut off: its end is missing"):
         streamed[0]
     (root / PATHS[0]).write_bytes(content)
     np.testing.assert_array_equal(streamed[0], cached[0])
 
 
 def test_another_failure_is_no_fault_of_the_file(streamed: StreamedImages, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: Path) -> np.ndarray:
+    def fail(path: Path) -> Decoded:
         raise MemoryError
 
-    monkeypatch.setattr(image_files, "decode_image", fail)
+    monkeypatch.setattr(image_files, "decode_file", fail)
     with pytest.raises(MemoryError):
         streamed[3]
 
 
 def test_statistics_are_those_of_the_cache(streamed: StreamedImages, cached: np.ndarray) -> None:
     assert measure(streamed, chunk=5) == measure(cached, chunk=5)
+
+
+def test_a_file_that_is_damaged_later_is_not_used_in_silence(root: Path, streamed: StreamedImages) -> None:
+    path = root / PATHS[2]
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match=f"{path}: cut off: its end is missing$"):
+        streamed[2]
+    known = StreamedImages(streamed.files, threads=1, damaged=[PATHS[2]])
+    assert known[2].shape == (16, 16, 3)
+    known.pool.shutdown()

@@ -82,7 +82,7 @@ def test_several_runs_have_a_spread_and_an_interval_over_runs() -> None:
     assert found["accuracy"] == pytest.approx(0.8)
     assert found["std"] == pytest.approx(0.1)
     reach = 4.302652729911275 * 0.1 / np.sqrt(3)  # Student's t at 2 degrees of freedom
-    assert found["accuracy_interval_95_by_run"] == pytest.approx((0.8 - reach, 0.8 + reach))
+    assert found["accuracy_interval_95_by_run"] == pytest.approx((0.8 - reach, 1))
     assert "accuracy_interval_95" not in found
 
 
@@ -164,3 +164,13 @@ def test_training_that_jumps_is_noise_however_many_files_there_are() -> None:
     assert row.t_test_p == pytest.approx(0.5)
     assert row.beyond_noise is False
     assert compare_answers(steady, [[0] * 200 + [1] * 800] * 2).beyond_noise is True
+
+
+def test_intervals_over_runs_stay_within_what_a_share_can_be() -> None:
+    # Student's interval of two runs is more than twelve times as wide as their difference
+    pooled = pool_of([[1] * 8 + [0] * 2, [1] * 9 + [0]])
+    assert t_test(pooled.is_correct.mean(axis=1))[1][1] > 1.2
+    found = summarize(pooled, np.arange(10), seed=0)
+    assert found.accuracy_interval_95_by_run == pytest.approx((0.215, 1), abs=1e-3)
+    other = compare_answers([[1] * 10, [0] * 10], [[0] * 10, [1] * 10])
+    assert other.difference_interval_95_by_run == (-1.0, 1.0)

@@ -34,13 +34,25 @@ def test_a_file_that_cannot_be_read_has_no_side(root: Path) -> None:
 
 def test_groups_originals_and_what_was_trained_on_are_columns(root: Path) -> None:
     groups = {"a.png": Membership("g1", is_original=True), "b.png": Membership("g2", is_original=False)}
-    facts = file_facts(root, FILES, groups, {"g2", "g3"})
+    facts = file_facts(root, FILES, groups, {"b.png"})
     assert {name: values.tolist() for name, values in facts.items()} == {
         "side": [30, 50],
         "group": ["g1", "g2"],
         "original": [1, 0],
         "in_train": [0, 1],
     }
+
+
+def test_a_group_is_trained_on_if_one_of_its_files_is(root: Path) -> None:
+    groups = {path: Membership("g1") for path in ("a.png", "b.png", "c.png")}
+    assert file_facts(root, FILES, groups, {"c.png"})["in_train"].tolist() == [1, 1]
+    assert file_facts(root, FILES, groups, set())["in_train"].tolist() == [0, 0]
+
+
+def test_files_are_known_by_their_paths_where_groups_are_not(root: Path) -> None:
+    assert file_facts(root, FILES, None, {"a.png", "c.png"})["in_train"].tolist() == [1, 0]
+    # other files may show the same photographs
+    assert "in_train" not in file_facts(root, FILES, None, {"c.png"})
 
 
 def test_what_is_not_known_of_all_files_is_no_column(root: Path) -> None:

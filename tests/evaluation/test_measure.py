@@ -39,7 +39,7 @@ def pixels() -> np.ndarray:
 
 
 def test_every_file_gets_its_answer(predictor: Predictor) -> None:
-    found = predict_split(predictor, FILES, pixels(), FACTS, "batch_size")
+    found = predict_split(predictor, FILES, pixels(), FACTS)
     assert (found.paths, found.classes, found.facts) == (FILES.paths, CLASSES, FACTS)
     assert found.labels.tolist() == list(FILES.labels)
     for number, image in enumerate(pixels()):
@@ -65,7 +65,7 @@ def test_the_batch_size_changes_no_answer(
         return real(self, images)
 
     monkeypatch.setattr(TorchNetwork, "logits", logits)
-    found = predict_split(dataclasses.replace(predictor, batch_size=batch_size), FILES, pixels(), {}, "batch_size")
+    found = predict_split(dataclasses.replace(predictor, batch_size=batch_size), FILES, pixels(), {})
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-6)
     assert computed == batches
 
@@ -75,7 +75,7 @@ def test_streamed_images_give_the_answers_of_cached_ones(predictor: Predictor, t
         write_image(tmp_path / path, image)
     streamed = StreamedImages(ImageFiles(tmp_path, FILES.paths, SIZE), threads=2)
     cached = np.stack([prepare_image(image, SIZE) for image in pixels()])
-    results = [predict_split(predictor, FILES, images, FACTS, "batch_size") for images in (streamed, cached)]
+    results = [predict_split(predictor, FILES, images, FACTS) for images in (streamed, cached)]
     assert np.array_equal(results[0].probabilities, results[1].probabilities)
 
 
@@ -84,11 +84,12 @@ def test_memory_that_runs_out_is_explained(predictor: Predictor, monkeypatch: py
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(TorchNetwork, "logits", fail)
+    predictor = dataclasses.replace(predictor, batch_size_key="data.eval_batch_size")
     with pytest.raises(MachineError, match=r"^out of memory at data\.eval_batch_size=4: it takes some .* should fit$"):
-        predict_split(predictor, FILES, pixels(), FACTS, "data.eval_batch_size")
+        predict_split(predictor, FILES, pixels(), FACTS)
 
 
 def test_a_file_that_has_gone_is_an_error(predictor: Predictor, tmp_path: Path) -> None:
     images = StreamedImages(ImageFiles(tmp_path, FILES.paths, SIZE), threads=2)
     with pytest.raises(UserError, match=r"an image file cannot be read, repair or remove it: .*\.png: No such file"):
-        predict_split(predictor, FILES, images, FACTS, "batch_size")
+        predict_split(predictor, FILES, images, FACTS)

@@ -80,7 +80,7 @@ def test_wilsons_interval(correct: int, count: int, low: float, high: float) -> 
 
 def test_an_accuracy_is_shown_with_its_interval() -> None:
     shown = percent_with_interval(classification_metrics(EXAMPLE, None))
-    assert shown == "75.00 % (6 of 8, 95 % interval 40.93 to 92.85)"
+    assert shown == "75.00 % (6 of 8, 95 % interval 40.93 to 92.85), balanced accuracy 73.33 %"
 
 
 CASES = {
@@ -161,12 +161,11 @@ def test_slices_are_parts_of_the_images() -> None:
     }
     predictions = predictions_of([0, 1, 1, 1], [0.9, 0.9, 0.1, 0.1], facts)
     found = slices(predictions, equalised=predictions)
-    assert {name: (part["images"], part.get("correct")) for name, part in found.items()} == {
+    assert {name: (part["images"], part["correct"]) for name, part in found.items()} == {
         "originals": (3, 3),
-        "unseen": (0, None),
+        "in_train": (4, 3),
         "side_0_to_63": (1, 1),
         "side_64_to_127": (2, 1),
-        "side_128_to_223": (0, None),
         "side_224_up": (1, 1),
         "equalised": (4, 3),
     }

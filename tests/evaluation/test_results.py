@@ -68,10 +68,9 @@ def shown(caplog: pytest.LogCaptureFixture, predictions: Predictions, equalised:
 def test_slices_are_shown_as_a_table(caplog: pytest.LogCaptureFixture) -> None:
     assert shown(caplog, PREDICTIONS) == [
         ("INFO", "test accuracy by slice:"),
-        ("INFO", "  side_0_to_63     100.00 % of 2 images, none of WithoutMask"),
-        ("INFO", "  side_64_to_127   100.00 % of 2 images"),
-        ("INFO", "  side_128_to_223  no images"),
-        ("INFO", "  side_224_up       50.00 % of 2 images, none of WithMask"),
+        ("INFO", "  smaller than 64 pixels  100.00 % of 2 images, none of WithoutMask"),
+        ("INFO", "  64 to 127 pixels        100.00 % of 2 images"),
+        ("INFO", "  224 pixels or larger     50.00 % of 2 images, none of WithMask"),
     ]
 
 

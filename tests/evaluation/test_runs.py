@@ -109,3 +109,12 @@ def test_a_file_of_unknown_group_is_a_group_of_its_own() -> None:
     assert groups_of([run_of("a", files), run_of("b", files)], ["x", "y"]).tolist() == ["x", "y"]
     known = run_of("b", files, {"x": "g", "z": "g"})
     assert groups_of([run_of("a", files), known], ["x", "y", "z"]).tolist() == ["g", "y", "g"]
+
+
+def test_a_run_without_an_evaluation_is_told_how_to_get_one(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(
+        UserError, match=r"b has none; maskcls-eval ckpt=RUN split=val evaluates a run: compare the dir"
+    ):
+        common_split([tmp_path / "a", tmp_path / "b"])

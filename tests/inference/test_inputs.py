@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from images import write_image
+from images import packed, tiff, write_image
 
 from maskcls.data.decode import decode_image, resize_image
 from maskcls.errors import UserError
@@ -254,10 +254,17 @@ def test_what_is_no_image_is_refused(image: object, message: str) -> None:
     assert refusal(image).startswith(message)
 
 
-@pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n"])
-def test_a_file_that_cannot_be_read_is_named(content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"text", "a text file, not an image"),
+        (b"\x89PNG\r\n\x1a\n", "cut off: its end is missing"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(content: bytes, reason: str) -> None:
     Path("a.png").write_bytes(content)
-    assert refusal("a.png") == ("a.png: the file is empty" if not content else "a.png: not an image, or a damaged one")
+    assert refusal("a.png") == f"a.png: {reason}"
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP"])
@@ -276,11 +283,38 @@ def test_a_mode_that_pil_cannot_convert_is_refused() -> None:
     assert refusal(PIL.Image.new("La", (4, 4))).endswith("cannot be read: conversion from La to L not supported")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        tiff(np.arange(4096, dtype="<u2").tobytes(), 16, (281, 3, 4095)),
+        tiff(packed(np.arange(4096), 12), 12),
+        tiff((np.arange(4096, dtype="<u2") * 16).tobytes(), 16),
+    ],
+    ids=["its largest sample", "packed", "whole"],
+)
+def test_a_tiff_of_12_bits_is_as_bright_from_pil_as_from_its_file(content: bytes) -> None:
+    Path("a.tif").write_bytes(content)
+    with PIL.Image.open("a.tif") as image:
+        found = read_image(image, "rgb")
+    assert found.max() == 255
+    assert np.abs(found.astype(int) - read_image("a.tif", "rgb")).max() <= 1
+
+
+def test_a_damaged_file_is_used_and_a_line_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    write_image(Path("a.png"), np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    whole = read_image("a.png", "rgb")
+    assert not caplog.messages
+    Path("a.png").write_bytes(Path("a.png").read_bytes()[:-500])
+    found = read_image("a.png", "rgb")
+    np.testing.assert_array_equal(found[:30], whole[:30])
+    assert caplog.messages == ["a.png: cut off: its end is missing; what is left of it is used"]
+
+
 def test_a_machine_that_fails_is_no_fault_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Path) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("maskcls.inference.inputs.decode_image", fail)
+    monkeypatch.setattr("maskcls.inference.inputs.decode_file", fail)
     with pytest.raises(OSError, match="Too many open files"):
         read_image("a.png", "rgb")
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import io
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -318,7 +319,7 @@ def test_a_file_among_many_that_cannot_be_read_is_named() -> None:
     for red in REDS:
         write_image(Path(f"{red}.png"), uniform(red))
     Path("153.png").write_text("text")
-    with pytest.raises(UserError, match=r"^153\.png: not an image, or a damaged one$"):
+    with pytest.raises(UserError, match=r"^153\.png: a text file, not an image$"):
         red_predictor(batch_size=2).predict(sorted(Path().glob("*.png")))
 
 
@@ -444,3 +445,26 @@ def test_a_gpu_gives_the_answers_of_the_cpu(photograph: Path, network: Predictor
     found = Predictor.of(trained(), torch.device("cuda:0")).predict([photograph, decode_image(photograph)])
     for answer in found:
         assert answer.probabilities == pytest.approx(network.predict(photograph).probabilities, abs=1e-3)
+
+
+def test_a_predictor_is_shown_in_a_line(network: Predictor) -> None:
+    assert repr(network) == f"Predictor(mycnn, classes={list(CLASSES)}, input_size={SIZE}, device='cpu')"
+
+
+def test_a_file_object_is_refused_with_what_reads_it() -> None:
+    with pytest.raises(UserError, match=r"is a file object: give PIL\.Image\.open\(it\), or its path"):
+        red_predictor().predict(io.BytesIO(b"x"))  # type: ignore[arg-type]
+
+
+def test_free_memory_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def free(device: torch.device) -> float:
+        asked.append(device)
+        return 1e9
+
+    monkeypatch.setattr(module, "free_memory", free)
+    predictor = red_predictor()
+    for _ in range(3):
+        predictor.predict(uniform(red=1))
+    assert asked == [CPU]

@@ -87,7 +87,7 @@ def test_devices(gpus: int, name: str, expected: str, monkeypatch: pytest.Monkey
     assert choose_device(name) == torch.device(expected)
 
 
-@pytest.mark.parametrize("name", ["cuda:3", "mps", "gpu", ""])
+@pytest.mark.parametrize("name", ["cuda:3", "mps"])
 def test_a_device_that_is_not_there_is_refused_with_those_that_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
@@ -105,3 +105,17 @@ def test_autocast_on_the_gpu() -> None:
     with precision.autocast():
         product = torch.ones(8, 8, device="cuda") @ torch.ones(8, 8, device="cuda")
     assert product.dtype == getattr(torch, precision.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("gpu", "; cuda is a GPU of NVIDIA or AMD, mps one of Apple"),
+        ("cude", "; did you mean 'cuda'?"),
+        ("cuda:x", "; did you mean 'cuda'?"),
+    ],
+)
+def test_a_device_that_there_is_not_is_refused(name: str, hint: str) -> None:
+    with pytest.raises(UserError) as caught:
+        choose_device(name)
+    assert str(caught.value) == f"device={name}: expected auto, cpu, cuda, cuda:N or mps{hint}"

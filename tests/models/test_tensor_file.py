@@ -193,14 +193,14 @@ def library_on_a_full_disk(tensors: object, file: Path, metadata: object) -> Non
 
 @pytest.mark.parametrize(
     ("name", "function"),
-    [("save_file", library_on_a_full_disk), ("sync", full_disk), ("_link", full_disk)],
+    [("models.tensor_file.save_file", library_on_a_full_disk), ("files.sync", full_disk), ("files._link", full_disk)],
 )
 def test_a_write_that_fails_leaves_what_was_there(
     name: str, function: Callable[..., None], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     previous = path.with_name("previous.safetensors")
     write_tensors(path, content(1), previous=previous)
-    monkeypatch.setattr(tensor_file, name, function)
+    monkeypatch.setattr(f"maskcls.{name}", function)
     with pytest.raises(OSError, match="No space left on device") as caught:
         write_tensors(path, content(2), previous=previous)
     assert caught.value.errno == errno.ENOSPC

@@ -79,3 +79,23 @@ def test_ticks_of_a_logarithmic_scale(value: float, label: str) -> None:
 def test_a_wide_letter_counts_twice_in_inches() -> None:
     assert style.inches(["abcd", "한글"]) == style.inches(["abcd"]) == pytest.approx(0.32)
     assert style.inches(["한글한"]) == pytest.approx(0.48)
+
+
+def test_letters_without_a_font_are_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style, "_told", [])
+    monkeypatch.setattr(style, "FONTS", ("DejaVu Sans",))
+    for title in ("plain", KOREAN, KOREAN):
+        with style.drawing(tmp_path / "x.png", title, width=4, height=3) as figure:
+            figure.subplots()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "some are drawn as boxes; a font such as Noto Sans CJK draws them" in caplog.messages[0]
+
+
+def test_other_warnings_pass(tmp_path: Path) -> None:
+    with (
+        pytest.warns(UserWarning, match="something else"),
+        style.drawing(tmp_path / "x.png", "title", width=4, height=3),
+    ):
+        warnings.warn("something else", stacklevel=1)

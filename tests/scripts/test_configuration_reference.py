@@ -97,6 +97,8 @@ def stated_member(annotation: Any) -> str:
     if kind is Annotated:
         number, limits = arguments
         return f"{number.__name__}, {limits}" if isinstance(limits, Range) else str(limits)
+    if kind is dict:
+        return "dictionary"
     if kind is tuple:
         return f"list of {'paths' if arguments[0] is Path else stated(arguments[0])}"
     return {bool: "true or false", Path: "path", str: "text", type(None): "null"}[annotation]

@@ -24,6 +24,7 @@ from maskcls.training import checkpoints
 from maskcls.training.checkpoints import CheckpointWriter, latest, repair_best
 from maskcls.training.snapshot import capture
 from maskcls.training.state import EpochSums, TrainingState, average_weights
+from maskcls.wording import counted
 
 # --- writing ---
 
@@ -259,7 +260,8 @@ def test_an_interrupted_training_goes_on_bit_for_bit(
     assert resume(run) == 0
     epochs, steps = divmod(step - 1, 12)  # of a signal after the last step, the epoch is not validated
     path = run / "checkpoints" / LAST
-    assert f"resumed from {path}, after {epochs} epochs and {steps + 1} steps of the next" in capsys.readouterr().out
+    done = f"{counted(epochs, 'epoch')} and {counted(steps + 1, 'step')} of the next"
+    assert f"resumed from {path}, after {done}" in capsys.readouterr().out
     assert differences(uninterrupted(precision), run) == []
     assert read_run(run)["resumed"][0]["after"]["exit_status"] == 128 + number
 
@@ -366,7 +368,7 @@ def test_files_that_have_changed_are_counted(
     (root / "Train" / "WithMask" / "0.png").touch()
     capsys.readouterr()
     assert resume(run) == 0
-    assert "1 files have changed since" in capsys.readouterr().err
+    assert "1 file changed after " in capsys.readouterr().err
 
 
 def test_fewer_epochs_than_have_begun_are_refused(

@@ -47,9 +47,10 @@ def test_the_loss_of_guessing_is_the_entropy_of_the_labels() -> None:
         (100, 0.69, COLLAPSED, Collapse(3, 0, 0.69, 0.7)),
         (100, 50.0, COLLAPSED.flip(1), Collapse(3, 1, 50.0, 0.7)),
         (99, 0.69, COLLAPSED, None),  # too early
-        (2, 0.69, DEAD, Collapse(3, 0, 0.69, 0.7)),  # however early
-        (2, 0.69, DEAD[:1], None),  # of one image it says nothing
-        (2, 0.6, DEAD, None),
+        (20, 0.69, DEAD, Collapse(3, 0, 0.69, 0.7)),  # early
+        (19, 0.69, DEAD, None),
+        (20, 0.69, DEAD[:1], None),  # of one image it says nothing
+        (20, 0.6, DEAD, None),
         (100, 0.6, COLLAPSED, None),  # it learns
         (100, 0.69, torch.eye(2), None),  # it tells images apart
     ],
@@ -129,6 +130,7 @@ Train = Callable[..., tuple[int, Path]]
 def train(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     """Run a training that collapses; its exit status is returned with its directory."""
     monkeypatch.setattr(collapse, "MIN_STEPS", 6)
+    monkeypatch.setattr(collapse, "MIN_DEAD_STEPS", 6)
 
     def run(*overrides: str) -> tuple[int, Path]:
         directory = tmp_path / "run"

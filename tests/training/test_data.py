@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from configuration import config_of, small
-from images import write_dataset
+from images import write_dataset, write_unequal_dataset
 
 from maskcls.data.statistics import IMAGENET, STUDY
 from maskcls.data.streaming import StreamedImages
@@ -125,6 +125,8 @@ def test_groups_count_alike(dataset: Path, grouped: tuple[str, str]) -> None:
         ("groups", "grouped", True),
         ("auto", "as_shipped", False),
         ("auto", "grouped", True),
+        ("classes", "as_shipped", True),
+        ("classes", "grouped", True),
     ],
 )
 def test_sampling_follows_the_split_by_itself(
@@ -132,6 +134,15 @@ def test_sampling_follows_the_split_by_itself(
 ) -> None:
     config = small(dataset, grouped[0], f"data.sampling={sampling}", f"data.split={split}").data
     assert (weights_of(config, load_data(config)) is not None) is is_weighted
+
+
+def test_classes_are_drawn_alike_whatever_their_size(tmp_path: Path) -> None:
+    config = small(write_unequal_dataset(tmp_path / "set"), "data.sampling=classes").data
+    data = load_data(config)
+    labels = np.array(data.splits["train"].labels)
+    weights = np.array(weights_of(config, data))
+    assert np.bincount(labels).tolist() == [18, 2]
+    np.testing.assert_allclose(weights, np.where(labels == 0, 0.5 / 18, 0.5 / 2))
 
 
 def test_groups_that_are_not_known_are_refused(dataset: Path) -> None:

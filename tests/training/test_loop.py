@@ -224,6 +224,8 @@ def test_a_row_holds_the_figures_of_an_epoch_rounded_where_they_are_times(clock:
         images_per_second=4.0,
         seconds=6.25,
         data_wait=0.3333,
+        val_balanced_accuracy=0.75,
+        val_never_predicted=0,
     )
     assert result.train_seconds == pytest.approx(6.00004)
     assert result.validate_seconds == 0.25

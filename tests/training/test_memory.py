@@ -1,10 +1,12 @@
 """The batch size that fits in memory."""
 
+import contextlib
 import logging
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from runs import load
 from torch import nn
 
 from maskcls import cli
-from maskcls.config import MyCNNConfig, TrainConfig
+from maskcls.config import MyCNNConfig, TorchvisionConfig, TrainConfig
 from maskcls.errors import MachineError, UserError
 from maskcls.models import build_model
 from maskcls.models.memory import OVERHEAD, Demand
@@ -110,6 +112,25 @@ def test_a_batch_of_a_single_image_is_refused_where_it_cannot_be_trained_on() ->
         with_batch_size(config("model=resnet18", "data.batch_size=32"), 65, 2, 1e12)
 
 
+@pytest.mark.parametrize(("name", "size", "fails"), [
+    ("resnet18", 32, True), ("mobilenet_v3_small", 32, True), ("efficientnet_b0", 32, True), ("vgg16", 32, False),
+    ("resnet18", 33, False), ("mobilenet_v3_small", 33, False), ("efficientnet_b0", 33, False), ("mycnn", 32, False),
+])  # fmt: skip
+def test_batch_normalization_refuses_a_single_image_of_one_pixel(name: str, size: int, *, fails: bool) -> None:
+    model = build_model(config(f"model={name}").model, 2, size, pretrained=False).train()
+    with pytest.raises(ValueError, match="more than 1 value per channel") if fails else contextlib.nullcontext():
+        model(torch.zeros(1, 3, size, size))
+    given = config(f"model={name}", "data.batch_size=32", f"data.input_size={size}")
+    with pytest.raises(UserError, match=f"which {name} cannot train on") if fails else contextlib.nullcontext():
+        with_batch_size(given, 65, 2, 1e12)
+
+
+@pytest.mark.parametrize("name", get_args(get_type_hints(TorchvisionConfig)["name"]))
+def test_every_network_takes_less_than_what_is_taken_for_granted(name: str) -> None:
+    demand = training_demand(config(f"model={name}", "data.input_size=64"), 2)
+    assert OVERHEAD * demand.per_image <= memory.BYTES_PER_PIXEL * 64**2
+
+
 def test_auto_says_where_nothing_fits() -> None:
     message = r"^data.batch_size=auto: a single image takes 0\.\d GB, and 0.0 GB are free; a smaller data.input_size"
     with pytest.raises(MachineError, match=message):
@@ -124,6 +145,9 @@ def test_a_batch_that_will_not_fit_is_said_before_it_fails(caplog: pytest.LogCap
     assert "1.0 GB were free; data.batch_size=1024 should fit" in caplog.messages[0]
     caplog.clear()
     with_batch_size(given, 100, 2, 1e9)  # there is no batch of more than all images
+    assert caplog.messages == ["data.batch_size=4096: there are 100 training images, so each epoch is a single step"]
+    caplog.clear()
+    with_batch_size(config("data.batch_size=100"), 100, 2, 1e9)
     assert not caplog.messages
 
 

@@ -72,7 +72,9 @@ def test_another_device_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == [message]
 
 
-def test_generators_of_devices_that_are_not_there_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generators_of_devices_that_are_not_there_are_left_alone_and_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     numbers, tensors = capture_random(None)
     restored: list[torch.Tensor] = []
     monkeypatch.setattr("torch.cuda.set_rng_state_all", restored.extend)
@@ -80,9 +82,12 @@ def test_generators_of_devices_that_are_not_there_are_left_alone(monkeypatch: py
     with_two = {**tensors, "cuda/0": states[0], "cuda/1": states[1]}
     restore_random(numbers, with_two, None)
     assert restored == []
+    message = "resumed with another number of GPUs: what is drawn on them, such as dropout, is drawn anew"
+    assert caplog.messages == [message]
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     restore_random(numbers, with_two, None)
     assert [int(state[0]) for state in restored] == [0, 1]
+    assert caplog.messages == [message]
 
 
 def test_the_generators_of_all_devices_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from configuration import config_of
 from runs import interrupt_at, load, resume, rewrite, tensors_of, train
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from trainings import (
     ABOUT,
     CPU,
     MODEL,
-    copy_of,
     plan_of,
     row,
     same_weights,
@@ -39,7 +40,7 @@ from maskcls.models.checkpoint import Checkpoint, Snapshot, load_training, save_
 from maskcls.models.document import Document
 from maskcls.models.normalize import Normalize
 from maskcls.models.precision import Precision, PrecisionName
-from maskcls.run import CHECKPOINTS, LAST, PREVIOUS, read_run
+from maskcls.run import BEST, CHECKPOINTS, LAST, PREVIOUS, read_run
 from maskcls.training.batches import TrainingBatches
 from maskcls.training.build import build_state
 from maskcls.training.checkpoints import latest
@@ -253,12 +254,12 @@ def refusal(state: TrainingState, checkpoint: Checkpoint) -> str:
     return str(caught.value)
 
 
-def test_a_checkpoint_for_inference_is_refused() -> None:
-    weights = copy_of(tiny_state().model)
-    state = tiny_state()
-    message = refusal(state, capture(adam_state(), ABOUT).for_inference())
-    assert message == "ckpt=last: holds a network for inference only, no training can resume from it"
-    assert all(torch.equal(a, b) for a, b in zip(weights, state.model.parameters(), strict=True))
+def test_an_optimizer_whose_state_a_checkpoint_cannot_keep_is_refused() -> None:
+    state = adam_state()
+    train_one_epoch(state, batches_for(state))
+    next(iter(state.optimizer.state.values()))["extra"] = 3
+    with pytest.raises(TypeError, match=r"^the optimizer's extra is no tensor, so a checkpoint cannot keep it$"):
+        capture(state, ABOUT)
 
 
 def test_an_average_that_the_configuration_contradicts_is_refused() -> None:
@@ -342,6 +343,26 @@ def with_tensors(change: Callable[[dict[str, Any]], object]) -> Callable[[Checkp
         return Checkpoint(weights, checkpoint.document, Snapshot(**parts))
 
     return changed
+
+
+@pytest.mark.parametrize("model", ["mobilenet_v3_small", "efficientnet_b0"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_networks_that_draw_random_numbers_go_on_bit_for_bit(
+    model: str, precision: str, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = (f"model={model}", "data.input_size=32", "data.batch_size=12", "epochs=2", "test=none", "device=cpu")
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    assert train(dataset, whole, *small, f"precision={precision}") == 0
+    with monkeypatch.context() as patch:
+        interrupt_at(6, signal.SIGTERM, patch)
+        assert train(dataset, parted, *small, f"precision={precision}") == 143
+    assert resume(parted) == 0
+    one, other = tensors_of(load(whole)), tensors_of(load(parted))
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    # torchvision loads the weights by itself
+    own = torchvision.models.get_model(model, num_classes=2)
+    own.load_state_dict(load_file(whole / CHECKPOINTS / BEST))
+    assert any(name.endswith("running_var") for name in one)
 
 
 ONE = torch.zeros(1)

@@ -1,14 +1,15 @@
-"""The state of a training: running sums of an epoch, and the average of the weights."""
+"""The state of a training: running sums of an epoch, the average of the weights, and progress."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
-from trainings import CPU, batch_of, tiny_state
+from trainings import CPU, batch_of, row, tiny_state
 
-from maskcls.models.document import PartialEpoch
+from maskcls.models.document import PartialEpoch, Progress
 from maskcls.training.loop import step
-from maskcls.training.state import EpochSums, average_weights
+from maskcls.training.state import EpochSums, after_epoch, average_weights
 
 FINITE, BAD = torch.tensor([True, False])
 LOGITS = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0]])
@@ -110,3 +111,60 @@ def test_the_learning_rate_is_that_of_the_next_step() -> None:
     step(state, *batch_of())
     assert state.learning_rate == 0.2
     assert state.device == CPU
+
+
+def after(*figures: tuple[float, float], min_delta: float = 0.0) -> Progress:
+    """The progress after epochs with these validation accuracies and losses."""
+    progress = Progress()
+    for number, (accuracy, loss) in enumerate(figures, start=1):
+        line = row(number, val_accuracy=accuracy, val_loss=loss)
+        progress = after_epoch(dataclasses.replace(progress, step=line.step), line, min_delta)
+    return progress
+
+
+def test_progress_counts_epochs_and_keeps_steps() -> None:
+    progress = after((0.5, 1.0), (0.6, 1.0), (0.4, 1.0))
+    assert (progress.epoch, progress.step) == (3, 24)
+
+
+@pytest.mark.parametrize(
+    ("figures", "best"),
+    [
+        ([(0.5, 1.0)], 1),
+        ([(0.5, 1.0), (0.6, 9.0)], 2),
+        ([(0.6, 1.0), (0.5, 0.1)], 1),
+        ([(0.5, 1.0), (0.5, 0.9)], 2),  # of equal accuracies the lower loss
+        ([(0.5, 1.0), (0.5, 1.0)], 1),  # of equal epochs the first
+    ],
+)
+def test_the_best_epoch_has_the_highest_accuracy(figures: list[tuple[float, float]], best: int) -> None:
+    found = after(*figures).best
+    assert found is not None
+    assert found.epoch == best
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "min_delta", "reference", "without"),
+    [
+        ([0.5], 0.0, 0.5, 0),
+        ([0.5, 0.5], 0.0, 0.5, 1),
+        ([0.5, 0.6], 0.0, 0.6, 0),
+        ([0.5, 0.625], 0.125, 0.5, 1),  # not by more than min_delta
+        ([0.5, 0.55, 0.65], 0.1, 0.65, 0),  # slow improvements add up
+        ([0.7, 0.6, 0.6, 0.7], 0.0, 0.7, 3),
+    ],
+)
+def test_early_stopping_counts_epochs_without_improvement(
+    accuracies: list[float], min_delta: float, reference: float, without: int
+) -> None:
+    progress = after(*((accuracy, 1.0) for accuracy in accuracies), min_delta=min_delta)
+    assert (progress.stopping_reference, progress.epochs_without_improvement) == (reference, without)
+
+
+def test_the_best_epoch_and_early_stopping_may_go_by_the_balanced_accuracy() -> None:
+    first = row(1, val_accuracy=0.95, val_balanced_accuracy=0.5)
+    second = row(2, val_accuracy=0.9, val_balanced_accuracy=0.75)
+    progress = after_epoch(after_epoch(Progress(), first, 0.0, "balanced_accuracy"), second, 0.0, "balanced_accuracy")
+    assert (progress.best, progress.stopping_reference, progress.epochs_without_improvement) == (second, 0.75, 0)
+    progress = after_epoch(after_epoch(Progress(), first, 0.0), second, 0.0)
+    assert (progress.best, progress.stopping_reference, progress.epochs_without_improvement) == (first, 0.95, 1)

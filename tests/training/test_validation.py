@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from trainings import CPU, NORMALIZATION, batch_of, tiny_state, tiny_validator
+from trainings import CPU, NORMALIZATION, batch_of, tiny_state, tiny_validator, validation_of
 
 from maskcls.models.precision import Precision
 from maskcls.training.loop import step
 from maskcls.training.state import average_weights
-from maskcls.training.validation import Validation
 
 
 def expected_logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -69,7 +68,7 @@ def test_calibration_is_fitted_to_the_validation_images() -> None:
     labels = batch_of(16, seed=2)[1]
     logits = torch.eye(2)[labels] * 3
     logits[:4] = logits[:4].flip(1)  # a quarter is wrong, and too sure
-    validation = Validation(1.0, 0.75, logits)
+    validation = validation_of(1.0, 0.75, logits=logits)
     calibration = tiny_validator().calibrate(validation)
     # a margin of 3 / T is to give 3 right for 1 wrong
     assert calibration.temperature == pytest.approx(3 / np.log(3), rel=1e-3)
@@ -79,3 +78,15 @@ def test_calibration_is_fitted_to_the_validation_images() -> None:
     missed = torch.softmax(logits[labels == 1] / with_positive.temperature, 1)[:, 1].min().item()
     assert with_positive.threshold == pytest.approx(missed)
     assert missed < 0.5
+
+
+def test_classes_are_measured_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    validator = tiny_validator()
+    labels = validator.batches.labels
+    answers = torch.eye(3)[torch.where(labels == 1, 2, 0)]  # all of 0 are right, those of 1 are taken for a third class
+    monkeypatch.setattr("maskcls.training.validation.predict_logits", lambda *_: answers)
+    found, ones = validator.validate(tiny_state()), int(labels.sum())
+    assert 0 < ones < 16
+    assert (found.accuracy, found.balanced_accuracy) == (1 - ones / 16, 0.5)
+    assert found.never_predicted == {1: ones}
+    assert found.largest_share == max(ones, 16 - ones) / 16

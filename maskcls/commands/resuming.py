@@ -1,0 +1,90 @@
+"""What a training resumes from, and what is said about it."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskcls.commands.recording import RunRecorder
+from maskcls.data.index import file_state
+from maskcls.errors import UserError
+from maskcls.models.checkpoint import Checkpoint
+from maskcls.run import BEST, LAST, Run
+from maskcls.training.checkpoints import latest, repair_best
+from maskcls.training.data import TrainingData
+from maskcls.training.snapshot import restore
+from maskcls.training.state import TrainingState
+from maskcls.wording import counted
+
+log = logging.getLogger(__name__)
+
+# a checkpoint and its path
+Stored = tuple[Checkpoint, Path]
+
+
+def resumable(run: Run, data: TrainingData, epochs: int) -> Stored | None:
+    """The checkpoint that a run resumes from, and its path; None if none was written."""
+    found = latest(run.checkpoints)
+    if found is None:
+        log.info("no checkpoint was written: the training starts from its beginning")
+        return None
+    document = found[0].document
+    old, new = ([*one.mean, *one.std] for one in (document.normalization, data.normalization))
+    is_same = document.data_fingerprint == data.fingerprint and np.allclose(old, new)
+    if not is_same or run.record.get("data", {}).get("skipped", {}).keys() != data.skipped.keys():
+        raise UserError(f"resume={run.directory}: {data.index.root} does not hold the files that this run began with")
+    _report_changes(data, found[1])
+    is_within_epoch = document.training is not None and document.training.partial_epoch is not None
+    begun = document.progress.epoch + is_within_epoch
+    if epochs < begun:
+        raise UserError(f"resume={run.directory}: epochs={epochs}, but epoch {begun} has begun; give that or more")
+    return found
+
+
+def _report_changes(data: TrainingData, checkpoint: Path) -> None:
+    """Count the files that are younger than a checkpoint: their sizes are the same, but their content may differ."""
+    written = checkpoint.stat().st_mtime_ns
+    younger = [path for path in data.index.all_images().paths if file_state(data.index.root / path)[1] > written]
+    if younger:
+        number = counted(len(younger), "file")
+        log.warning("%s changed after %s was written, such as %s", number, checkpoint, younger[0])
+
+
+def resume(state: TrainingState, recorder: RunRecorder, checkpoint: Checkpoint, path: Path) -> None:
+    """Put a training where a checkpoint left it, and its directory, too."""
+    restore(state, checkpoint, path)
+    directory = recorder.writer.directory
+    if path.name != LAST:  # last is damaged, and would replace the checkpoint that is not
+        (directory / LAST).unlink(missing_ok=True)
+    if not repair_best(directory, checkpoint):
+        log.warning("%s is missing or damaged: the best epoch is searched for anew from here", BEST)
+        state.progress = dataclasses.replace(state.progress, best=None)
+    recorder.write_rows(state)  # the process may have died before it wrote them
+    steps = state.sums.batches if state.sums else 0
+    within = f" and {counted(steps, 'step')} of the next" if steps else ""
+    log.info("resumed from %s, after %s%s", path, counted(state.progress.epoch, "epoch"), within)
+    before, now = checkpoint.document, recorder.writer.about
+    if before.precision != now.precision:
+        log.warning("begun in %s, resumed in %s: figures before and after may differ", before.precision, now.precision)
+    _report_rate(state, before.config, now.config)
+
+
+def _report_rate(state: TrainingState, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Say what becomes of the learning rate if a training is resumed with another configuration of it."""
+    is_begun = state.sums is not None and state.sums.batches
+    rates = [row.learning_rate for row in state.rows] + ([state.sums.learning_rate] if state.sums and is_begun else [])
+    is_changed = any(before.get(key) != now[key] for key in ("epochs", "schedule", "optim"))
+    if not is_changed or not rates or rates[-1] == state.learning_rate:
+        return
+    name = now["schedule"]["name"]
+    if name == "constant":
+        what, otherwise = "schedule=constant", "optim.lr=RATE holds another"
+    else:
+        what = f"epochs={now['epochs']} stretches schedule={name}"
+        otherwise = "schedule=constant optim.lr=RATE holds a rate instead"
+    log.warning(
+        "%s: the learning rate, %g so far, is %g from here on; %s", what, rates[-1], state.learning_rate, otherwise
+    )

@@ -1,0 +1,105 @@
+"""Classes that differ in size, and classes that are never predicted, are said."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from images import write_unequal_dataset
+from runs import load, train
+from tables import read_table
+from trainings import validation_of
+
+from maskcls.commands.imbalance import advice, report_missed, report_sizes
+from maskcls.run import BEST, read_run
+from maskcls.training.validation import Validation
+
+HELP = "; data.sampling=classes draws all classes equally often in training"
+
+
+@pytest.mark.parametrize(
+    ("images", "draws_alike", "expected"),
+    [
+        ({"A": 20, "B": 20}, False, ""),
+        ({"A": 29, "B": 20}, False, ""),
+        ({"A": 30, "B": 20}, False, HELP),
+        ({"A": 30, "B": 20}, True, ""),
+    ],
+)
+def test_advice_is_given_where_it_helps(images: dict[str, int], expected: str, *, draws_alike: bool) -> None:
+    assert advice(images, draws_alike=draws_alike) == expected
+
+
+def test_unequal_classes_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    report_sizes({"A": 10, "B": 11}, "")
+    assert caplog.messages == []
+    report_sizes({"cat": 152, "dog": 8}, HELP)
+    assert caplog.messages == [
+        "the classes differ in size: always answering cat gives a validation accuracy of 95.00 %; read the balanced "
+        f"accuracy beside it, or choose the best epoch by it (select=balanced_accuracy){HELP}"
+    ]
+
+
+def test_a_class_that_is_never_predicted_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    report_missed(3, validation_of(accuracy=0.75, largest_share=0.5), "AB", HELP)
+    assert caplog.messages == []
+    report_missed(3, validation_of(accuracy=0.95, largest_share=0.95, never_predicted={1: 8}), ("cat", "dog"), HELP)
+    report_missed(3, validation_of(accuracy=0.75, largest_share=0.5, never_predicted={0: 1, 2: 2}), "ABC", "")
+    report_missed(3, validation_of(accuracy=0.5, largest_share=0.6), "AB", "")
+    assert caplog.messages == [
+        "epoch 3: no validation image is predicted as dog (8 images); the accuracy, 95.00 %, is no better than always "
+        f"answering with the largest class, 95.00 %{HELP}",
+        "epoch 3: no validation image is predicted as A (1 image), C (2 images)",
+        "epoch 3: the accuracy, 50.00 %, is no better than always answering with the largest class, 60.00 %",
+    ]
+
+
+SMALL = ("model=mycnn", "data.input_size=16", "data.batch_size=8", "epochs=2", "device=cpu")
+
+
+def test_a_training_that_answers_with_one_class_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert train(write_unequal_dataset(tmp_path / "set"), run, *SMALL, "optim.lr=0.001") == 0
+    said = capsys.readouterr()
+    for epoch in (1, 2):
+        assert f"epoch {epoch}: no validation image is predicted as WithoutMask (1 image); the accuracy, 90" in said.err
+    assert said.err.count(HELP) == 3
+    assert "final epoch 2: validation accuracy 90.00 % (9 of 10, 95 % interval 59.58 to 98.21)" in said.out
+    assert "), balanced accuracy 50.00 %" in said.out
+    assert "best epoch: 1 of 2 classes never predicted in validation" in said.err
+    rows = read_table(run / "metrics.csv")
+    assert [(row["val_accuracy"], row["val_balanced_accuracy"], row["val_never_predicted"]) for row in rows] == [
+        ("0.9", "0.5", "1")
+    ] * 2
+    record = read_run(run)
+    assert record["never_predicted"] == ["WithoutMask"]
+    assert record["validation"]["best"]["balanced_accuracy"] == 0.5
+    assert record["test"]["best"]["balanced_accuracy"] == 0.5
+    metrics = json.loads((run / "evaluation" / "test" / "metrics.json").read_text())
+    assert metrics["balanced_accuracy"] == 0.5
+
+
+def test_classes_that_are_drawn_alike_need_no_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(write_unequal_dataset(tmp_path / "set"), tmp_path / "run", *SMALL, "data.sampling=classes") == 0
+    error = capsys.readouterr().err
+    assert "the classes differ in size" in error
+    assert HELP not in error
+
+
+@pytest.mark.parametrize(("select", "best", "epochs"), [("accuracy", 3, 4), ("balanced_accuracy", 1, 2)])
+def test_the_balanced_accuracy_may_choose_the_best_epoch_and_stop_early(
+    select: str, best: int, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = iter(((0.7, 0.75), (0.8, 0.7), (0.9, 0.6), (0.9, 0.5)))
+
+    def validate(*_: object) -> Validation:
+        accuracy, balanced = next(figures)
+        return validation_of(accuracy=accuracy, balanced_accuracy=balanced, logits=torch.eye(2).repeat(5, 1))
+
+    monkeypatch.setattr("maskcls.training.validation.Validator.validate", validate)
+    run = tmp_path / "run"
+    more = (f"select={select}", "early_stopping.patience=1", "epochs=4", "test=none")
+    assert train(write_unequal_dataset(tmp_path / "set"), run, *SMALL, *more) == 0
+    assert read_run(run)["best"]["epoch"] == load(run, BEST).document.progress.epoch == best
+    assert load(run).document.progress.epoch == epochs
+    assert f"which was chosen by its {select.replace('_', ' ')}" in (run / "model_card.md").read_text()
