@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 log = logging.getLogger(__name__)
@@ -13,7 +13,16 @@ Item = TypeVar("Item")
 BAR_DELAY, LINE_EVERY = 2, 60
 
 
-def progress(items: Iterable[Item], *, total: int, phase: str, unit: str = "images", size: int = 1) -> Iterator[Item]:
+def progress(
+    items: Iterable[Item],
+    *,
+    total: int,
+    phase: str,
+    unit: str = "images",
+    size: int = 1,
+    initial: int = 0,
+    note: Callable[[], str] = str,
+) -> Generator[Item, None, None]:
     """Yield items, and show how many units of work are done.
 
     Args:
@@ -22,16 +31,22 @@ def progress(items: Iterable[Item], *, total: int, phase: str, unit: str = "imag
         phase: name of the work, such as ``decode``.
         unit: what is counted, as a plural.
         size: units of an item; the last one may have fewer.
+        initial: units that are done already.
+        note: what to show beside the numbers, such as the running loss; asked for at every item.
     """
     from tqdm import tqdm
 
-    done, told = 0, time.monotonic()
-    with tqdm(total=total, desc=phase, unit=f" {unit}", leave=False, disable=None, delay=BAR_DELAY) as bar:
+    done, told = initial, time.monotonic()
+    with tqdm(
+        total=total, initial=initial, desc=phase, unit=f" {unit}", leave=False, disable=None, delay=BAR_DELAY
+    ) as bar:
         for item in items:
             yield item
             step = min(size, total - done)
             done += step
+            bar.set_postfix_str(note(), refresh=False)
             bar.update(step)
             if bar.disable and time.monotonic() - told >= LINE_EVERY:
-                log.info("%s: %s of %s %s", phase, f"{done:,}", f"{total:,}", unit)
+                beside = f", {note()}" if note() else ""
+                log.info("%s: %s of %s %s%s", phase, f"{done:,}", f"{total:,}", unit, beside)
                 told = time.monotonic()

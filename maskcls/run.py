@@ -22,8 +22,8 @@ from maskcls.files import remove_unfinished, replaced_atomically, table, write_j
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-# folder of a run directory, and the files in it
-CHECKPOINTS = "checkpoints"
+# folders of a run directory, and the files in it
+CHECKPOINTS, EVALUATION = "checkpoints", "evaluation"
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
 # file of a run directory; the process that holds its lock works on the run
 LOCK_FILE = "run.lock"
@@ -116,7 +116,8 @@ def _find_checkpoint(path: Path, key: str) -> Path:
             f"{key}={path}: an older version of maskcls trained this; its .pt checkpoints are not read any more"
         )
     if inside := sorted(file.name for file in path.glob("*.safetensors")):
-        raise UserError(f"ckpt={path}: holds {', '.join(inside)}: name one of them, or the run directory {path.parent}")
+        held = ", ".join(inside)
+        raise UserError(f"{key}={path}: holds {held}: name one of them, or the run directory {path.parent}")
     if directory.is_dir():
         expected = "expected a checkpoint file or a run directory"
         raise UserError(f"{key}={path}: no {CHECKPOINTS}/{found.name} in this folder; {expected}")
@@ -144,6 +145,7 @@ class Run:
         directory: where this run writes everything.
         record: the content of ``run.json``.
         is_resumed: whether an earlier process began this run.
+        is_begun: whether the record was written. Until then a resumed run's files are as its last process left them.
         lock: held while the job is running, so that no other process resumes the run.
         started: time at which the run started, for `time.perf_counter`.
     """
@@ -151,6 +153,7 @@ class Run:
     directory: Path
     record: dict[str, Any]
     is_resumed: bool = False
+    is_begun: bool = False
     lock: "BaseFileLock | None" = None
     started: float = field(default_factory=time.perf_counter)
 
@@ -183,7 +186,7 @@ class Run:
 
     @classmethod
     def resume(cls, directory: Path, overrides: list[str]) -> "Run":
-        """Resume a run. Its record is kept and says that it was resumed; its configuration is left as it is.
+        """Resume a run. Its record says that it was resumed, but is not written yet: the command may be refused.
 
         Raises:
             UserError: if another process works on the run.
@@ -206,7 +209,6 @@ class Run:
         record["status"] = "running"
         run = cls(directory, record, is_resumed=True, lock=lock)
         run.started -= record["seconds"].get("total", 0.0)
-        run.write()
         return run
 
     def write_config(self, config: Any) -> None:
@@ -220,6 +222,7 @@ class Run:
     def write(self) -> None:
         """Write ``run.json``."""
         write_json(self.directory / "run.json", self.record)
+        self.is_begun = True
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -263,9 +266,14 @@ class Run:
         if error is not None:
             self.record["error"] = error
         self.write()
+        self.release()
+
+    def release(self) -> None:
+        """Let other processes work on the run."""
         if self.lock is not None:
             (self.directory / LOCK_FILE).unlink(missing_ok=True)
             self.lock.release()
+            self.lock = None
 
 
 def _lock(directory: Path) -> "BaseFileLock":

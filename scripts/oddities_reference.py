@@ -26,7 +26,7 @@ INTRODUCTION = """# Odd files
 downloads and people leave them. Then it runs `maskcls-train`, `maskcls-eval`, `maskcls-predict` and `maskcls-audit` on
 the folder, with `data.on_bad_image=use`. The four commands do the same with each file, for the same reason:
 
-- **used**: an image like any other.
+- **used**: an image like any other. HEIC needs `pip install 'maskcls[heif]'`; without it, such a file is unreadable.
 - **damaged**: only a part of the image is left. That part is used. `data.on_bad_image=skip` leaves the file out, and
   `error`, the default, ends the command.
 - **unreadable**: a file with the name of an image that cannot be decoded. It is left out. With

@@ -49,7 +49,7 @@ COMMON_DATA: dict[str, Any] = {
 TABLE: dict[str, Any] = {"table": "/data/labels.csv", "columns": {"path": "image id"}}
 DATA: dict[str, dict[str, Any]] = {
     "folder": {**COMMON_DATA, "name": "folder"},
-    "table": {**COMMON_DATA, **TABLE, "name": "table"},
+    "table": {**COMMON_DATA, **TABLE, "splits": None, "name": "table"},
     "facemask12k": {**COMMON_DATA, "name": "facemask12k", "download": True},
     "synthetic": {
         **COMMON_DATA, "name": "synthetic", "seed": 3, "train_images": 40, "val_images": 20, "test_images": 10,
@@ -78,7 +78,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "eval": {
         "ckpt": "/runs/best.pt", "split": "val", "device": "cpu", "threads": 3, "precision": "float32", "plots": False,
         "data": {"name": None, "root": "/data/faces", "batch_size": 16, "cache_dir": "/cache", "cache_gb": 1.5,
-                 "workers": 2, "on_bad_image": "skip", "class_map": {"a": None}, "splits": {"test": "c"}, **TABLE},
+                 "workers": 2, "on_bad_image": "skip", "class_map": {"a": None}, "splits": None, **TABLE},
         "evaluation": {"threshold": 0.25, "equalised_size": 16},
         "faces": {"mode": "auto", "model": "/models/yunet.onnx"},
     },
@@ -87,7 +87,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "precision": "float32", "cache_dir": "/cache", "faces": {"mode": "yunet", "model": "/models/yunet.onnx"},
     },
     "audit": {
-        "data": {"root": "/data/faces", "workers": 2, "class_map": {"a": "A"}, "splits": {"test": "c"}, **TABLE},
+        "data": {"root": "/data/faces", "workers": 2, "class_map": {"a": "A"}, "splits": None, **TABLE},
         "seed": 5, "faces": {"mode": "yunet", "model": "/models/yunet.onnx"}, "cache_dir": "/cache",
         "fail_on": ["leak", "shortcut"],
     },

@@ -35,6 +35,17 @@ def test_without_a_terminal_there_is_a_line_a_minute(
     assert caplog.messages == ["evaluate: 3,000 of 4,500 images"]
 
 
+def test_work_that_was_begun_goes_on_where_it_was_and_notes_are_shown_beside(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = iter(range(0, 1000, 25))
+    monkeypatch.setattr("maskcls.progress.time.monotonic", lambda: next(clock))
+    for _ in progress(range(3), total=4500, phase="train", size=1000, initial=1000, note=lambda: "loss 1"):
+        pass
+    assert caplog.messages == ["train: 4,000 of 4,500 images, loss 1"]
+
+
 def test_a_terminal_gets_a_bar_that_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BAR_DELAY", 0)
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())

@@ -342,6 +342,8 @@ def test_a_run_is_resumed_by_one_process_at_a_time(run: Run) -> None:
     assert entry["overrides"] == ["epochs=99"]
     assert entry["after"] == {"status": "interrupted", "exit_status": 143, "error": "interrupted"}
     assert (run.directory / "config.yaml").read_bytes() == before  # whoever finds that it can go on writes it
+    assert json.loads((run.directory / "run.json").read_text())["status"] == "interrupted"  # and this, too
+    assert not resumed.is_begun
     resumed.finish("finished", 0)
     assert resumed.record["seconds"]["total"] >= run.record["seconds"]["total"]
 
@@ -350,3 +352,9 @@ def test_no_rows_make_no_table(run: Run) -> None:
     run.write_metrics([ROW])
     run.write_metrics([])
     assert not (run.directory / "metrics.csv").exists()
+
+
+def test_initial_weights_are_searched_for_under_their_own_key(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").touch()
+    with pytest.raises(UserError, match=r"^init=.*: holds a\.safetensors: name one of them"):
+        find_checkpoint(tmp_path, "init")

@@ -18,7 +18,7 @@ ARROWS = {
     "cli": "commands reporting data run config interrupts errors",
     "commands": "training audit evaluation reporting inference models data run config interrupts files cores "
     "progress errors wording",
-    "training": "evaluation models data run config interrupts errors wording",
+    "training": "evaluation models data run config interrupts progress errors wording",
     "audit": "reporting data files cores progress wording",
     "evaluation": "reporting inference models data run files progress errors wording",
     "reporting": "data run files wording",

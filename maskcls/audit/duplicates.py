@@ -9,7 +9,7 @@ from scipy.cluster.hierarchy import DisjointSet
 from maskcls.audit.candidates import DescriptorIndex
 from maskcls.audit.features import FeatureStore, mirrored
 from maskcls.audit.files import FileFacts, Inspection, one_thread_each
-from maskcls.audit.geometry import Match, match
+from maskcls.audit.geometry import MIN_AGREEMENT_EVERYWHERE, Match, compare_everywhere, match
 from maskcls.audit.thumbnails import are_alike, confirm, neighbours
 from maskcls.cores import in_threads, usable_cores
 from maskcls.progress import progress
@@ -24,6 +24,8 @@ FEW_FEATURES = 10
 # longer side in pixels below which features are not compared: enlarged pixels have corners in common, and among
 # scikit-learn's digits of 8 pixels, different ones match
 MIN_SIDE = 16
+# number of pixels below which only identical ones make two images copies: any two images of two pixels are alike
+MIN_PIXELS = 64
 # number of images whose descriptors are looked up at a time
 IMAGES_AT_A_TIME = 200
 
@@ -69,7 +71,8 @@ def find_links(inspection: Inspection, store: FeatureStore) -> list[Link]:
     duplicates = DisjointSet(kept)
     with one_thread_each():
         links += _similar([image for image in kept if _is_large(facts[image])], facts, store, duplicates)
-        return links + _plain_copies(kept, inspection, store, duplicates)
+        large = [image for image in kept if facts[image].width * facts[image].height >= MIN_PIXELS]
+        return links + _plain_copies(large, inspection, store, duplicates)
 
 
 def without_features(facts: Sequence[FileFacts], store: FeatureStore) -> list[int]:
@@ -114,10 +117,20 @@ def _similar(
         if found is None:
             continue
         evidence = _evidence(found, facts[first], facts[second])
+        if evidence in (REENCODED, RESIZED):
+            thumbnails = store.features(first).thumbnail, store.features(second).thumbnail
+            side = _smaller_side(facts[first], facts[second])
+            if compare_everywhere(*thumbnails, found.matrix, side) < MIN_AGREEMENT_EVERYWHERE:
+                continue  # two objects, or persons, in one frame
         links.append(Link(first, second, evidence, found))
         if evidence != EDITED:
             duplicates.merge(first, second)
     return links
+
+
+def _smaller_side(first: FileFacts, second: FileFacts) -> int:
+    """Return the longer side of the smaller one of two images."""
+    return min(max(first.width, first.height), max(second.width, second.height))
 
 
 def _plain_copies(
@@ -129,12 +142,13 @@ def _plain_copies(
     for first, second in progress(pairs, total=len(pairs), phase="compare thumbnails", unit="pairs"):
         if duplicates.connected(first, second):
             continue
-        sizes = [(inspection.facts[image].width, inspection.facts[image].height) for image in (first, second)]
-        if not are_alike(inspection.thumbnails[first], inspection.thumbnails[second], min(map(min, sizes))):
+        facts = [inspection.facts[image] for image in (first, second)]
+        shortest = min(min(fact.width, fact.height) for fact in facts)
+        if not are_alike(inspection.thumbnails[first], inspection.thumbnails[second], shortest):
             continue
-        found = confirm(store.features(first), store.features(second), min(map(max, sizes)))
+        found = confirm(store.features(first), store.features(second), _smaller_side(*facts))
         if found is not None:
-            links.append(Link(first, second, REENCODED if sizes[0] == sizes[1] else RESIZED, found))
+            links.append(Link(first, second, _resized_or_not(*facts), found))
             duplicates.merge(first, second)
     return links
 
@@ -144,6 +158,10 @@ def _evidence(found: Match, first: FileFacts, second: FileFacts) -> str:
         return EDITED
     if not found.keeps_the_frame:
         return TRANSFORMED
+    return _resized_or_not(first, second)
+
+
+def _resized_or_not(first: FileFacts, second: FileFacts) -> str:
     return REENCODED if (first.width, first.height) == (second.width, second.height) else RESIZED
 
 

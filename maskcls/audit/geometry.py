@@ -24,6 +24,16 @@ MIN_AGREEMENT_BESIDE, MIN_INLIERS_BESIDE = 0.87, 16
 MIN_UNCHANGED = 0.5
 # difference from which a pixel counts as changed, in levels of 255, after brightness and contrast were matched
 CHANGED_LEVELS = 30
+# smallest correlation of two copies where faint and strong texture are weighed alike. Photographs shrunk to a third or
+# strongly blurred reach 0.93, and saved as JPEG of quality 10 0.85. Two faces above one shirt reach 0.84, two products
+# of one shape 0.65
+MIN_AGREEMENT_EVERYWHERE = 0.85
+# texture of fewer levels of 255 counts as noise where faint and strong texture are weighed alike
+NOISE_LEVELS = 2.0
+# width in pixels of the surroundings in which texture is weighed
+SURROUNDINGS = 5.0
+# widths in pixels of the blurs by which two copies may differ
+BLURS = (1.0, 2.0)
 
 
 class Match(NamedTuple):
@@ -144,6 +154,35 @@ def compare(first: np.ndarray, second: np.ndarray, matrix: np.ndarray) -> tuple[
         if compared.sum() < MIN_UNCHANGED * common.sum():
             return 0.0, changed
     return _correlation(_band_pass(laid)[compared], _band_pass(second.astype(np.float32))[compared]), changed
+
+
+def compare_everywhere(first: np.ndarray, second: np.ndarray, matrix: np.ndarray, side: int) -> float:
+    """Correlate the fine structure of two thumbnails in place, faint texture as much as strong edges.
+
+    Pictures of two objects before one background, or in one frame, share their strongest edges. `compare` takes such
+    pictures for copies where the objects differ by little.
+
+    Args:
+        first, second, matrix: as for `compare`; the map keeps the frame.
+        side: longer side in pixels at which to compare: that of the smaller image, which has no detail beyond.
+    """
+    height, width = second.shape
+    scale = min(1.0, side / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    laid = cv2.warpAffine(first, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    x, y = (cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.float32) for part in (laid, second))
+    pairs: list[tuple[np.ndarray, np.ndarray]] = [(x, y)]
+    for sigma in BLURS:  # one of the two may be blurred
+        pairs += [(cv2.GaussianBlur(x, (0, 0), sigma), y), (x, cv2.GaussianBlur(y, (0, 0), sigma))]
+    return max(_weighed_correlation(*map(_band_pass, pair)) for pair in pairs)
+
+
+def _weighed_correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Correlate two band-pass filtered images after dividing both by the strength of the texture in each place."""
+    x = x * np.clip(y.std() / max(float(x.std()), 1e-6), 0.3, 3)
+    strength = cv2.GaussianBlur(x * x + y * y, (0, 0), SURROUNDINGS) / 2 + NOISE_LEVELS**2
+    length = np.sqrt((x * x / strength).sum() * (y * y / strength).sum())
+    return float((x * y / strength).sum() / length) if length > 1e-3 else 0.0
 
 
 def _band_pass(image: np.ndarray) -> np.ndarray:

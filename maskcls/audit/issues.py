@@ -9,7 +9,8 @@ import numpy as np
 from maskcls.audit.duplicates import EDITED, EVIDENCE, Link
 from maskcls.audit.files import USUAL_MODE, FileFacts, Inspection
 from maskcls.audit.labelled import Labelled, conflicts, groups_of, is_leaked, leaks
-from maskcls.audit.quality import Judgement, judge
+from maskcls.audit.quality import Fault, Judgement, judge
+from maskcls.wording import counted
 
 Severity = Literal["severe", "doubtful", "note"]
 Kind = Literal["leak", "shortcut", "bad_file", "conflict", "imbalance", "duplicates", "quality", "oddity"]
@@ -17,6 +18,15 @@ Kind = Literal["leak", "shortcut", "bad_file", "conflict", "imbalance", "duplica
 SEVERITIES, KINDS = get_args(Severity), get_args(Kind)
 # a leak is severe where more than this share of a class's files in a split is also in train
 TOLERATED_LEAK = 0.01
+# what is measured on an image, by the fault
+_MEASURED: Mapping[Fault, str] = {
+    "dark": "brightness of the bright parts",
+    "bright": "brightness",
+    "low_contrast": "contrast",
+    "blurred": "blur",
+    "odd_size": "side",
+    "odd_aspect": "width divided by height",
+}
 
 
 class Issue(NamedTuple):
@@ -88,9 +98,10 @@ def _faults_of(fact: FileFacts) -> tuple[tuple[bool, Kind, str, Severity, str], 
 
 
 def _quality_issue(found: Judgement) -> Issue:
-    detail = f"{found.value:.2f}, the median of all files is {found.usual:.2f}"
+    detail = f"{_MEASURED[found.fault]} {found.value:.2f}, the median of all files is {found.usual:.2f}"
     if found.fault == "odd_size":
-        detail = f"about {found.value:.0f} pixels a side, the median of all files is {found.usual:.0f}"
+        side = counted(round(found.value), "pixel")
+        detail = f"{_MEASURED[found.fault]} about {side}, the median of all files is {found.usual:.0f}"
     return Issue(found.image, "quality", found.fault, "note", found.score, detail=detail)
 
 

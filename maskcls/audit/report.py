@@ -29,7 +29,7 @@ FAULTS = {
     "cut_off": "The end of the file is missing",
     "single_colour": "A single colour",
     "dark": "Dark",
-    "bright": "Too bright",
+    "bright": "Bright",
     "low_contrast": "Little contrast",
     "blurred": "Blurred",
     "odd_size": "An unusual size",

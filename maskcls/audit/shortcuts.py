@@ -7,6 +7,7 @@ import numpy as np
 
 from maskcls.audit.files import Inspection
 from maskcls.progress import progress
+from maskcls.wording import counted
 
 # folds of the cross-validation
 FOLDS = 5
@@ -54,7 +55,7 @@ def why_not_measured(inspection: Inspection, *, labels: np.ndarray, groups: np.n
     if len(sizes) < 2:
         return "there are no two classes to tell apart"
     if min(sizes) < FOLDS:
-        return f"a class has only {min(sizes)} different images that can be read, and {FOLDS} are needed"
+        return f"a class has only {counted(min(sizes), 'different image')} that can be read, and {FOLDS} are needed"
     return None
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from maskcls.audit.features import Features
-from maskcls.audit.geometry import EDITED_SHARE, MIN_AGREEMENT, Match, compare
+from maskcls.audit.geometry import EDITED_SHARE, MIN_AGREEMENT_EVERYWHERE, Match, compare, compare_everywhere
 
 # side of a small thumbnail in pixels
 SMALL_SIDE = 16
@@ -116,8 +116,9 @@ def confirm(first: Features, second: Features, longer_side: int) -> Match | None
     if max(abs(height - other_height), abs(width - other_width)) > rounding:
         return None
     matrix = np.diag([other_width / width, other_height / height, 1.0])[:2]
-    agreement, changed = compare(first.thumbnail, second.thumbnail, matrix)
-    if longer_side > TINY_SIDE and (agreement < MIN_AGREEMENT or changed > EDITED_SHARE):
+    _, changed = compare(first.thumbnail, second.thumbnail, matrix)
+    agreement = compare_everywhere(first.thumbnail, second.thumbnail, matrix, longer_side)
+    if longer_side > TINY_SIDE and (agreement < MIN_AGREEMENT_EVERYWHERE or changed > EDITED_SHARE):
         return None
     return Match(matrix, 0, agreement, changed)
 

@@ -19,6 +19,8 @@ PLUGINS = {
     **{name: f"hydra-{name}-launcher" for name in ("joblib", "ray", "rq")},
     **dict.fromkeys(("submitit_local", "submitit_slurm"), "hydra-submitit-launcher"),
 }
+# what commands without a data set take in its place
+INPUTS = {"predict": "source=FOLDER", "compare": "runs=[A,B]", "audit": "data.root=FOLDER or data.table=FILE"}
 
 
 def explain(command: str, line: CommandLine, overrides: Sequence[str], error: Exception) -> str:
@@ -84,12 +86,12 @@ def _explain_value(command: str, override: Override, base: DictConfig, groups: l
     key, known = override.key_or_group, list(_keys(base))
     if key in known and override.is_add():
         return _already_there(override)
+    if (key in known and key != "data") or override.is_hydra_override():
+        return None
+    if key in ("data", "data.root", "data.table") and command in INPUTS:
+        return f"{override.input_line}: maskcls-{command} takes {INPUTS[command]} instead"
     if command in ("eval", "predict") and key in _keys(hydra.compose("train", ["data.root=PATH"])):
         return f"{override.input_line}: a key of maskcls-train; maskcls-{command} takes it from the checkpoint"
-    if key == "data":
-        return f"{override.input_line}: maskcls-{command} takes data.root=FOLDER instead"
-    if key in known or override.is_hydra_override():
-        return None
     group, _, name = key.rpartition(".")
     keys = [k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == group]
     if group in known and keys:

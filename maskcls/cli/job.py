@@ -87,14 +87,18 @@ def _work(command: str, config: Any, run: Run, *, is_sweep: bool) -> float | Non
         leave()
         if command == "train" and not is_sweep:
             log.warning(how_to_continue(run.directory))
-        with contextlib.suppress(OSError):  # the disk is full
-            run.finish("interrupted", getattr(interrupt, "exit_status", 130), "interrupted")
+        if run.is_begun:
+            with contextlib.suppress(OSError):  # the disk is full
+                run.finish("interrupted", getattr(interrupt, "exit_status", 130), "interrupted")
         raise
     except Exception as error:
         message, status = _show(error, command, run.directory)
+        if not run.is_begun:
+            sys.exit(status)  # a resumption that was refused leaves the run as it was, and ends a sweep
         with contextlib.suppress(OSError):  # the disk is full
             run.finish("failed", status, message)
     finally:
+        run.release()
         if is_sweep and command == "train":
             from maskcls.reporting.leaderboard import write_leaderboard
 

@@ -70,7 +70,6 @@ def _show_ranking(directory: Path) -> None:
     from maskcls.reporting.leaderboard import FILE_NAME, ranking
 
     if (directory / FILE_NAME).is_file():
-        print("ranking by validation accuracy (a small difference may be noise, which maskcls-compare tells):")
         for text in (*ranking(directory), f"the whole table is {directory / FILE_NAME}"):
             print(printable(text), flush=True)
 

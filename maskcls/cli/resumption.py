@@ -22,6 +22,8 @@ CHANGEABLE = (
 )
 # and these, with schedule=constant
 RATE_KEYS = ("schedule", "optim.lr")
+# keys that the configuration of a run lacks if an older version of maskcls began it
+NEWER_KEYS = ("select", "init")
 SWEEP_FILE = "multirun.yaml"  # Hydra's own record of a sweep
 
 
@@ -45,7 +47,9 @@ def directory_to_resume(overrides: Sequence[Override]) -> Path | None:
         key = override.key_or_group
         may_change = key in (*CHANGEABLE, "resume") or (is_constant and key in RATE_KEYS)
         if not may_change and not override.is_hydra_override():
-            allowed = f"only these keys may change: {', '.join(CHANGEABLE)}; and with schedule=constant optim.lr"
+            allowed = (
+                f"only these keys may change: {', '.join(CHANGEABLE)}; with schedule=constant, optim.lr may change, too"
+            )
             allowed += nearest(key, CHANGEABLE)
             raise UserError(f"{override.input_line}: a resumed run keeps its {key}; {allowed}")
         if key in ("hydra.run.dir", "hydra.sweep.dir"):
@@ -67,7 +71,8 @@ def resumed_config(directory: Path, composed: DictConfig, overrides: Sequence[Ov
         stored = OmegaConf.create(dict(yaml.safe_load(path.read_text(encoding="utf-8"))))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
         raise _unreadable(path, error) from None
-    for key in {override.key_or_group for override in overrides} & {*CHANGEABLE, *RATE_KEYS}:
+    newer = {key for key in NEWER_KEYS if key not in stored}
+    for key in newer | ({override.key_or_group for override in overrides} & {*CHANGEABLE, *RATE_KEYS}):
         OmegaConf.update(stored, key, OmegaConf.select(composed, key), merge=False)
     values: Any = OmegaConf.to_container(stored, resolve=False)
     try:

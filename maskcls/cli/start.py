@@ -72,7 +72,16 @@ def _resume_sweep(line: CommandLine, directory: Path) -> int:
     line = CommandLine(flags, (*sweep_overrides(directory), *line.overrides))
     for job in compose_jobs("train", line):
         _require_files(job.config)
-    return launch("train", line, directory)
+    recorded, before = (directory / SWEEP_FILE).read_bytes(), _records(directory)
+    try:
+        return launch("train", line, directory)
+    finally:
+        if _records(directory) == before:  # it was refused: the next resumption is not to repeat what was typed
+            (directory / SWEEP_FILE).write_bytes(recorded)
+
+
+def _records(directory: Path) -> list[dict[str, Any]]:
+    return [read_run(folder) for folder in sorted(directory.iterdir())]
 
 
 def _require_files(config: Any) -> None:
@@ -92,6 +101,8 @@ def _require_files(config: Any) -> None:
             find_images(config.source)
         if isinstance(config, EvalConfig | AuditConfig) and config.data.root and not config.data.root.is_dir():
             raise UserError(f"data.root={config.data.root}: no such folder")
+        if isinstance(config, EvalConfig | AuditConfig) and config.data.table and not config.data.table.is_file():
+            raise UserError(f"data.table={config.data.table}: no such file")
     except OSError as error:  # no permission, or a name that is too long
         raise UserError(f"{error.filename}: {error.strerror}") from None
 

@@ -22,7 +22,7 @@ from maskcls.data.faces import FaceFinder, find_detector
 from maskcls.data.index import Index, index_unlabelled, report_index
 from maskcls.data.sources import list_dataset
 from maskcls.data.walk import subfolders
-from maskcls.errors import AuditError
+from maskcls.errors import AuditError, UserError
 from maskcls.run import Run
 from maskcls.wording import counted
 
@@ -55,7 +55,9 @@ def audit(config: AuditConfig, run: Run) -> None:
 
 def _list_images(config: AuditDataConfig) -> Index:
     """List the images in class folders, or of a table. Those of a folder without folders have no class."""
-    root = config.root
+    root = config.root or (config.table and config.table.parent)
+    if root is None:
+        raise UserError("data.root is missing: give it as data.root=PATH, or data.table=PATH")
     if config.table is None and root.is_dir() and not subfolders(root):
         index = index_unlabelled(root)
     else:

@@ -77,7 +77,7 @@ def _predictor(config: EvalConfig, checkpoint: Checkpoint, run: Run) -> Predicto
     device = choose_device(config.device)
     precision, reason = choose_precision(config.precision or checkpoint.document.precision, device)
     reason = reason if config.precision else "as in training"
-    log.info("device %s, %d CPU threads, precision %s (%s)", device, threads, precision.name, reason)
+    log.info("device %s, %s, precision %s (%s)", device, counted(threads, "CPU thread"), precision.name, reason)
     run.record.update(device=str(device), precision=precision.name)
     predictor = Predictor.of(checkpoint, device, precision.name, config.data.batch_size, "data.batch_size")
     threshold = config.evaluation.threshold
@@ -136,7 +136,7 @@ def _open_index(data: EvalDataConfig, trained_with: AnyDataConfig, fingerprint: 
     """
     if isinstance(trained_with, FaceMask12KConfig):
         trained_with = dataclasses.replace(trained_with, download=False)
-    root = data.root or data.table
+    root = data.root or (data.table and data.table.parent)
     if data.name == "synthetic" and not isinstance(trained_with, SyntheticConfig):
         raise UserError("data=synthetic: this checkpoint was not trained on drawn faces; data.root=FOLDER names images")
     if root is None:
@@ -163,21 +163,22 @@ def _open_index(data: EvalDataConfig, trained_with: AnyDataConfig, fingerprint: 
 
 
 def _files_of_training(index: Index, checkpoint: Checkpoint) -> set[str] | None:
-    """Find the files of an index that lie in the training's folder and were trained on.
+    """Find the files of an index that were trained on, whatever links lead to them.
 
     Returns:
-        Their paths in the index; None if the training's files lie elsewhere, or have changed since.
+        Their paths in the index; None if the training's files have changed since, or the index lies elsewhere.
     """
     trained_with = checkpoint.trained_with()
     folder = drawn_folder(trained_with) if isinstance(trained_with, SyntheticConfig) else trained_with.root
-    here, there = index.root.resolve(), folder.resolve()
-    if not folder.is_dir() or not (here.is_relative_to(there) or there.is_relative_to(here)):
+    if not folder.exists():
         return None
     with contextlib.suppress(UserError):  # the folder holds something else now
         own, _ = split_dataset(trained_with, *list_dataset(trained_with, folder))
         if own.fingerprint() == checkpoint.document.data_fingerprint:
             trained_on = {os.path.realpath(own.root / path) for path in own.splits["train"].paths}
-            return {path for path in index.all_images().paths if os.path.realpath(index.root / path) in trained_on}
+            found = {path for path in index.all_images().paths if os.path.realpath(index.root / path) in trained_on}
+            here, there = index.root.resolve(), own.root.resolve()
+            return found if found or here.is_relative_to(there) or there.is_relative_to(here) else None
     return None
 
 
@@ -186,8 +187,8 @@ def _report_seen(split: str, files: int, seen: int, *, is_own: bool) -> None:
     if seen:
         which = f"all {counted(files, 'image')}" if seen == files else f"{seen} of {counted(files, 'image')}"
         rest = "" if seen == files else "; the slice 'unseen' leaves them out"
-        meaning = "an accuracy on them says nothing about new images"
-        log.warning("%s: in the training, or showing a photograph that was: %s%s", which, meaning, rest)
+        meaning = "the accuracy on them says nothing about new images"
+        log.warning("%s were trained on, or show a photograph that was: %s%s", which, meaning, rest)
     if is_own and split in ("val", "all"):
         log.info("epoch, temperature and threshold were chosen on the val images: figures on them are a bit too good")
 

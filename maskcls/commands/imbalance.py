@@ -10,6 +10,8 @@ log = logging.getLogger(__name__)
 
 # the largest class by the smallest: from here on an accuracy says little by itself
 UNEQUAL = 1.5
+# classes that are named at most; those beyond are counted, except a single one
+NAMED = 5
 
 
 def advice(images: Mapping[str, int], *, draws_alike: bool) -> str:
@@ -43,11 +45,14 @@ def report_sizes(images: Mapping[str, int], advice: str) -> None:
         )
 
 
-def report_missed(epoch: int, validation: Validation, classes: Sequence[str], advice: str) -> None:
+def report_missed(epoch: int, validation: Validation, classes: Sequence[str]) -> None:
     """Log which classes a network never predicts, and whether it is no better than a constant answer."""
     found = []
     if validation.never_predicted:
-        names = (f"{classes[label]} ({counted(count, 'image')})" for label, count in validation.never_predicted.items())
+        missed = validation.never_predicted.items()
+        names = [f"{classes[label]} ({counted(count, 'image')})" for label, count in missed]
+        if len(names) > NAMED + 1:  # run.json has all
+            names[NAMED:] = [f"{len(names) - NAMED} other classes"]
         found.append(f"no validation image is predicted as {', '.join(names)}")
     if validation.accuracy <= validation.largest_share:
         found.append(
@@ -55,4 +60,4 @@ def report_missed(epoch: int, validation: Validation, classes: Sequence[str], ad
             f"class, {100 * validation.largest_share:.2f} %"
         )
     if found:
-        log.warning("epoch %d: %s%s", epoch, "; ".join(found), advice)
+        log.warning("epoch %d: %s", epoch, "; ".join(found))

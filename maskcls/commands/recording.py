@@ -2,12 +2,13 @@
 
 import dataclasses
 import logging
+import shutil
 
 from maskcls.commands.imbalance import report_missed
 from maskcls.evaluation.metrics import differ
 from maskcls.interrupts import deferred
 from maskcls.models.document import EpochRow
-from maskcls.run import BEST, LAST, PREVIOUS, Run
+from maskcls.run import BEST, EVALUATION, LAST, PREVIOUS, Run
 from maskcls.training.checkpoints import CheckpointWriter
 from maskcls.training.collapse import Collapse
 from maskcls.training.recorder import EpochResult, Recorder
@@ -24,14 +25,24 @@ class RunRecorder(Recorder):
         run: the run.
         writer: writes its checkpoints.
         epochs: number of epochs, for the log.
-        advice: what helps against classes that are never predicted, for the log.
     """
 
-    def __init__(self, run: Run, writer: CheckpointWriter, epochs: int, advice: str = "") -> None:
+    def __init__(self, run: Run, writer: CheckpointWriter, epochs: int) -> None:
         self.run = run
         self.writer = writer
         self.epochs = epochs
-        self.advice = advice
+
+    def epoch_begins(self, state: TrainingState) -> None:
+        """Set an evaluation aside, which is that of a shorter training: the run goes on beyond its epochs."""
+        folder = self.run.directory / EVALUATION
+        if folder.is_dir():
+            aside = folder.with_name(f"{EVALUATION}_{state.progress.epoch}_epochs")
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+            self.run.record.pop("test", None)
+            self.run.write()
+            epochs = counted(state.progress.epoch, "epoch")
+            log.warning("the test after %s is not that of the run any more: it is in %s now", epochs, aside)
 
     def step_done(self, state: TrainingState) -> None:
         """Write a checkpoint if one is due."""
@@ -47,7 +58,7 @@ class RunRecorder(Recorder):
         self.writer.save(state, is_best=result.is_best)
         self.run.write()
         log.info(_epoch_line(result.row, self.epochs, is_best=result.is_best))
-        report_missed(result.row.epoch, validation, classes, self.advice)
+        report_missed(result.row.epoch, validation, classes)
 
     def write_rows(self, state: TrainingState) -> None:
         """Write metrics.csv, and bring the last and the best epoch in the record up to date."""

@@ -69,7 +69,16 @@ def resume(state: TrainingState, recorder: RunRecorder, checkpoint: Checkpoint, 
     before, now = checkpoint.document, recorder.writer.about
     if before.precision != now.precision:
         log.warning("begun in %s, resumed in %s: figures before and after may differ", before.precision, now.precision)
+    _report_new_keys(before.config, now.config)
     _report_rate(state, before.config, now.config)
+
+
+def _report_new_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Say which keys the version of maskcls that began a training did not have."""
+    new = [key for key in now if key not in before]
+    new += [f"data.{key}" for key in now["data"] if key not in before["data"]]
+    if new:
+        log.info("begun by an older version of maskcls: its defaults hold for the new keys %s", ", ".join(new))
 
 
 def _report_rate(state: TrainingState, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -81,10 +90,10 @@ def _report_rate(state: TrainingState, before: Mapping[str, Any], now: Mapping[s
         return
     name = now["schedule"]["name"]
     if name == "constant":
-        what, otherwise = "schedule=constant", "optim.lr=RATE holds another"
+        what, otherwise = "schedule=constant", "optim.lr=RATE sets another"
     else:
-        what = f"epochs={now['epochs']} stretches schedule={name}"
+        what = f"epochs={now['epochs']} changes the length of schedule={name}"
         otherwise = "schedule=constant optim.lr=RATE holds a rate instead"
     log.warning(
-        "%s: the learning rate, %g so far, is %g from here on; %s", what, rates[-1], state.learning_rate, otherwise
+        "%s: the learning rate was %g and is %g from here on; %s", what, rates[-1], state.learning_rate, otherwise
     )

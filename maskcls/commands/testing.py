@@ -13,7 +13,7 @@ from maskcls.evaluation.results import SYNTHETIC_NOTE, evaluate_checkpoint, repo
 from maskcls.inference.predictor import Predictor
 from maskcls.models.checkpoint import load_checkpoint
 from maskcls.models.precision import Precision
-from maskcls.run import Run
+from maskcls.run import EVALUATION, Run
 from maskcls.training.data import TrainingData
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,6 @@ def evaluate_on_test(
     """
     if "test" not in data.splits or config.test == "none":
         log.info("not tested: %s", "test=none" if "test" in data.splits else f"{data.index.root} has no test split")
-        if run.record.pop("test", None):  # of a run that was resumed with more epochs
-            log.warning("evaluation/test holds the figures of the training before it was resumed")
         return {}
     files = data.index.splits["test"]
     facts = file_facts(data.index.root, files, data.groups, set(data.index.splits["train"].paths))
@@ -49,7 +47,7 @@ def evaluate_on_test(
             "data_split": data.index.origin,
             **({"note": SYNTHETIC_NOTE} if data.is_synthetic else {}),
         }
-        folder = run.directory / "evaluation" / ("test" if name == config.test or name == "best" else "test_last")
+        folder = run.directory / EVALUATION / ("test" if name == config.test or name == "best" else "test_last")
         tested[name] = evaluate_checkpoint(folder, checkpoint, predictor, test, about, plot=config.plots)
         report_slices("test" if name == "best" else f"test, {name} checkpoint,", tested[name])
     keys = ("epoch", "accuracy", "balanced_accuracy", "accuracy_interval_95", "correct", "images", "loss")

@@ -4,7 +4,6 @@ import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -94,7 +93,8 @@ def train(config: TrainConfig, run: Run) -> float:
     _record(run, config, data, machine)
     if run.record["pretrained"]:
         log.info("model.pretrained=true: torchvision's ImageNet weights, except for the last layer, which is new")
-    report_sizes(data.index.counts()["val"], _advice(config, data))
+    draws_alike = weights_of(config.data, data) is not None
+    report_sizes(data.index.counts()["val"], advice(data.index.counts()["train"], draws_alike=draws_alike))
     rows = _train_with_retries(config, run, data, machine, stored)
     _record_validation(run, len(data.splits["val"]))
     with run.phase("test"):
@@ -102,7 +102,7 @@ def train(config: TrainConfig, run: Run) -> float:
     write_model_card(run.directory, run.record, tested.get("best") or tested.get("last"))
     if config.plots:
         with run.phase("plots"):
-            _plot(data, rows, run.directory / "plots", f"{config.model.name}, {config.optim.name}")
+            _plot(data, rows, run, f"{config.model.name}, {config.optim.name}")
     _summarize(run, data)
     return float(run.record["best"][f"val_{config.select}"])
 
@@ -149,7 +149,7 @@ def _train_once(
     trained = {key: about.config[key] for key in ("epochs", "optim", "schedule")}
     run.record["trained"] = {**trained, "batch_size": batch_size, "retries": retries}
     writer = CheckpointWriter(run.checkpoints, about, config.checkpoint.every)
-    recorder = RunRecorder(run, writer, config.epochs, _advice(config, data))
+    recorder = RunRecorder(run, writer, config.epochs)
     if stored is not None:
         resume(state, recorder, *stored)
     elif config.init is not None:
@@ -245,22 +245,19 @@ def _report_split(split: str, seen: Mapping[str, Mapping[str, int]] | None) -> N
         log.info("split %s; no photograph is in two splits", split)
 
 
-def _plot(data: TrainingData, rows: Sequence[EpochRow], directory: Path, title: str) -> None:
+def _plot(data: TrainingData, rows: Sequence[EpochRow], run: Run, title: str) -> None:
     """Draw the learning curves, the number of images by split and class, and some training images."""
     from maskcls.reporting.plots import class_distribution, learning_curves, sample_grid
 
+    directory = run.directory / "plots"
     directory.mkdir(exist_ok=True)
-    learning_curves([dataclasses.asdict(row) for row in rows], directory / "curves.png", title)
+    learning_curves([dataclasses.asdict(row) for row in rows], directory / "curves.png", title, run.record["best"])
     class_distribution(data.index.counts(), directory / "class_distribution.png", "images by split and class")
     train = data.splits["train"]
     # a generator of its own: drawing plots or not changes no figure
     chosen = np.random.default_rng(0).permutation(len(train))[:32]
     names = [data.classes[train.labels[i]] for i in chosen]
     sample_grid([train.images[i] for i in chosen], names, directory / "samples.png", "training images")
-
-
-def _advice(config: TrainConfig, data: TrainingData) -> str:
-    return advice(data.index.counts()["train"], draws_alike=weights_of(config.data, data) is not None)
 
 
 def _record_validation(run: Run, images: int) -> None:

@@ -158,7 +158,7 @@ class PredictConfig:
 class AuditDataConfig:
     """The images that are audited."""
 
-    root: Path
+    root: Path | None
     class_map: ClassMapping | None
     splits: SplitFolders | None
     table: Path | None
@@ -218,6 +218,9 @@ def parse(command: str, values: Mapping[str, Any]) -> Any:
     if isinstance(config, EvalConfig):
         for contradiction in _contradictions_in_evaluation(config.data):
             raise UserError(contradiction)
+    if isinstance(config, TrainConfig | EvalConfig | AuditConfig):
+        for contradiction in _contradictions_in_table(config.data):
+            raise UserError(contradiction)
     if (
         isinstance(config, EvalConfig | PredictConfig | AuditConfig)
         and config.faces.mode == "none"
@@ -268,6 +271,14 @@ def _contradictions_in_data(config: TrainConfig) -> Iterator[str]:
             f"data.val_fraction={data.val_fraction:g} and data.test_fraction={data.test_fraction:g} "
             "leave nothing to train on: their sum must be below 1"
         )
+
+
+def _contradictions_in_table(data: AnyDataConfig | EvalDataConfig | AuditDataConfig) -> Iterator[str]:
+    table = getattr(data, "table", None)
+    if table is not None and data.splits is not None:
+        yield f"data.splits contradicts data.table={table}: a column named split says which image is in which split"
+    if table is None and getattr(data, "columns", None) is not None:
+        yield "data.columns needs data.table=FILE: these are the columns of a table"
 
 
 def _contradictions_in_evaluation(data: EvalDataConfig) -> Iterator[str]:

@@ -67,6 +67,10 @@ class TableConfig(DataConfig):
     table: Path
     columns: Columns | None
 
+    def __post_init__(self) -> None:
+        if self.root == self.table:  # the default, see configs/data/table.yaml: the folder of the table
+            object.__setattr__(self, "root", self.table.parent)
+
 
 @dataclass(frozen=True)
 class FaceMask12KConfig(DataConfig):

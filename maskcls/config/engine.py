@@ -179,7 +179,8 @@ def _read_mapping(text: str, key: str) -> dict[str, str | None]:
     except yaml.YAMLError:
         node = None
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    is_flat = all(isinstance(part, yaml.ScalarNode) for pair in pairs for part in pair)
+    # YAML reads {a} as {a: null}, which would leave a out
+    is_flat = all(isinstance(part, yaml.ScalarNode) and part.value for pair in pairs for part in pair)
     if not text.startswith("{") or not isinstance(node, yaml.MappingNode) or not is_flat:
         raise UserError(f'{key}={text}: expected a dictionary such as {{NAME: VALUE, "OTHER NAME": null}}')
     read: dict[str, str | None] = {}

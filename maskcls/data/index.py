@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from maskcls.config import nearest
-from maskcls.data.layout import Layout, class_name, find_layout, is_vague, listed, plain_path, suggestion
+from maskcls.data.layout import Layout, class_name, find_layout, is_vague, is_wrapper, listed, plain_path, suggestion
 from maskcls.data.left_out import EMPTY, HIDDEN, NO_CLASSES, OWN, SYSTEM, endings, report_left_out, summaries
 from maskcls.data.walk import list_images
 from maskcls.errors import MACHINE_ERRORS, UserError
@@ -125,7 +125,7 @@ def index_folder(root: Path, class_map: ClassMap | None = None, splits: Mapping[
     folders of all splits. Nothing is logged: `report_index` does that.
 
     Args:
-        root: the folder. If it contains a single folder that only wraps others, that folder is used instead.
+        root: the folder. If all it holds is a folder of folders, that folder is used instead.
         class_map: the class of each folder of these names; null leaves the folder out. Others keep their names.
         splits: the folders of the splits, relative to the root; none if their names tell.
 
@@ -168,7 +168,7 @@ def index_of(named: Mapping[str, Collection[tuple[str, str]]], root: Path, left_
     classes = tuple(sorted({name for found in named.values() for _, name in found}))
     odd = [name for name in classes if not is_class_name(name)]
     if odd:
-        raise UserError(f"{root}: the class name {odd[0]!r} cannot be printed; rename its folder")
+        raise UserError(f"{root}: the class name {odd[0]!r} cannot be printed; rename it")
     label = {name: number for number, name in enumerate(classes)}
     splits = {split: Split.of((path, label[name]) for path, name in sorted(found)) for split, found in named.items()}
     return Index(root, classes, splits, dict(sorted(left_out.items())))
@@ -194,10 +194,14 @@ def report_index(index: Index, root: Path) -> None:
 
     Args:
         index: the data set.
-        root: the folder, or the table, as it was given.
+        root: the folder as it was given.
     """
-    if root.is_dir() and index.root != plain_path(root.absolute()):
+    if index.root != (outer := plain_path(root.absolute())):
         log.info("using the data set in %s", index.root)
+        odd = [part for part in index.root.relative_to(outer).parts if not is_wrapper(part)]
+        if odd and "all" in index.splits:  # one class whose images are in subfolders looks the same
+            message = "%s: the classes are %s; if '%s' is a class itself, type %s"
+            log.warning(message, index.root, listed(index.classes), odd[0], suggestion({odd[0]: odd[0]}))
     report_left_out(index.left_out)
     for name in filter(is_vague, index.classes):
         log.warning("%s: '%s' is a class here; to leave it out, type %s", index.root, name, suggestion({name: None}))
@@ -253,7 +257,7 @@ def _require_nothing(layout: Layout, folder: str, left_out: Mapping[str, str]) -
         UserError: it holds files.
     """
     inside = {path: reason for path, reason in left_out.items() if f"{path}/".startswith(f"{folder}/")}
-    files = [path for path, reason in inside.items() if not reason.startswith((HIDDEN, SYSTEM, OWN))]
+    files = [path for path, reason in inside.items() if not reason.startswith((HIDDEN, SYSTEM, *OWN))]
     if files:
         reasons = ", ".join(
             sorted({reason.partition(": ")[2] or reason for reason in map(inside.__getitem__, files)})[:3]

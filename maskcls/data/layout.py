@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskcls.config import nearest
-from maskcls.data.left_out import LOOSE, MAPPED, OUTSIDE, OWN, files_in, left_out_reason, run_reason, system_reason
+from maskcls.data.left_out import (
+    DRAWN,
+    LOOSE,
+    MAPPED,
+    OUTSIDE,
+    RUNS,
+    files_in,
+    is_drawn,
+    is_run,
+    left_out_reason,
+    system_reason,
+)
 from maskcls.data.walk import entries, leads_to_folder, subfolders
 from maskcls.errors import UserError
 
@@ -57,7 +68,7 @@ def find_layout(root: Path, class_map: Mapping[str, str | None], splits: Mapping
     """Find the split folders and the class folders of a data set.
 
     Args:
-        root: the folder of the data set. If it holds a single folder that only wraps others, that folder is used.
+        root: the folder of the data set. If all it holds is a folder of folders, that folder is used.
         class_map: keys are names of folders that are classes, whatever they are called; those of null are left out.
         splits: the folders of the splits, relative to the root; if empty, folders are recognised by their names.
 
@@ -73,7 +84,9 @@ def find_layout(root: Path, class_map: Mapping[str, str | None], splits: Mapping
     classes = {name: _below(root, folder) for name, folder in folders.items()}
     left_out: dict[str, str] = {}
     for paths in classes.values():
-        _refuse_repeated_subfolders(root, [path for path in paths if class_name(path) not in class_map])
+        inner = {path: subfolders(root / path) for path in paths if class_name(path) not in class_map}
+        _refuse_inner_splits(root, inner)
+        _refuse_repeated_subfolders(root, inner)
         for path in paths:
             if _is_mapped_to_nothing(path, class_map):
                 left_out[path] = f"folder {MAPPED}: {files_in(root / path)}"
@@ -105,7 +118,8 @@ def _letters(name: str) -> str:
     return re.sub(r"[\W\d_]+", "", name.lower())
 
 
-def _is_wrapper(name: str) -> bool:
+def is_wrapper(name: str) -> bool:
+    """Whether a folder's name says that it holds a data set, like ``archive`` or ``my photos``."""
     letters = _letters(name)
     return _WRAPPER.fullmatch(letters) is not None or any(word in letters for word in _WRAPPER_WORDS)
 
@@ -122,22 +136,12 @@ def plain_path(path: Path) -> Path:
 def _unwrapped(root: Path, class_map: Mapping[str, str | None]) -> Path:
     """Return the folder that holds the class or split folders: many archives have it in a folder of its own."""
     named = [name for name in subfolders(root) if not _is_mapped_to_nothing(name, class_map)]
-    folders = [name for name in named if not _holds_runs(root / name)]
+    # nothing but drawn faces may be wrapped, too
+    folders = [name for name in named if not _is_own(root / name)] or [name for name in named if is_drawn(name)]
     if len(folders) != 1 or split_of(folders[0]) or class_name(folders[0]) in class_map:
         return root
     inside = root / folders[0]
-    names = subfolders(inside)
-    if not names:
-        return root
-    deeper = _unwrapped(inside, class_map)
-    if not _is_wrapper(folders[0]) and not _recognised(deeper, class_map):
-        mapped = f"type {suggestion({folders[0]: folders[0]})}"
-        raise UserError(
-            f"{root}: holds a single folder, '{folders[0]}', with the {'folder' if len(names) == 1 else 'folders'} "
-            f"{listed(names)}; "
-            f"if these are the classes, type data.root={shlex.quote(str(inside))}; if '{folders[0]}' is one, {mapped}"
-        )
-    return deeper
+    return _unwrapped(inside, class_map) if subfolders(inside) else root
 
 
 def _named(root: Path, splits: Mapping[str, str]) -> dict[str, str]:
@@ -202,26 +206,64 @@ def _inside(root: Path, folder: str, split: str) -> str:
     if len(names) != 1:
         return folder
     inner = f"{folder}/{names[0]}" if folder != "." else names[0]
-    is_wrapper = _is_wrapper(names[0]) and subfolders(root / inner)
-    return _inside(root, inner, split) if split_of(names[0]) == split or is_wrapper else folder
+    wraps = is_wrapper(names[0]) and subfolders(root / inner)
+    return _inside(root, inner, split) if split_of(names[0]) == split or wraps else folder
 
 
 def _below(root: Path, folder: str) -> list[str]:
     paths = [name if folder == "." else f"{folder}/{name}" for name in subfolders(root / folder)]
-    return [path for path in paths if not _holds_runs(root / path)]
+    return [path for path in paths if not _is_own(root / path)]
 
 
-def _refuse_repeated_subfolders(root: Path, folders: Sequence[str]) -> None:
+def _refuse_inner_splits(root: Path, inner: Mapping[str, Sequence[str]]) -> None:
+    """Refuse class folders that hold split folders: their splits would be mixed.
+
+    Args:
+        inner: names of the subfolders of each class folder.
+
+    Raises:
+        UserError: one holds a folder with the usual name of a split, or folders with the names of several splits.
+    """
+    found = {folder: splits for folder, names in inner.items() if (splits := _split_folders(names))}
+    if not found:
+        return
+    folder, splits = next(iter(found.items()))
+    names = [class_name(path) for path in found]
+    if any(subfolders(root / folder / name) for name in splits):
+        ways = f"data.root={shlex.quote(str(root / folder))} takes the splits of this folder alone"
+    else:
+        ways = (
+            f"splits are expected outside of classes, such as {splits[0]}/{names[0]}: move the folders, or list the "
+            "images in a table with a column split (data=table data.table=FILE)"
+        )
+    kind = "split folder" if len(splits) == 1 else "split folders"
+    raise UserError(
+        f"{root}: '{folder}' would be a class, but it holds the {kind} {listed(splits)}; {ways}; "
+        f"{suggestion(dict.fromkeys(names))} leaves {'it' if len(names) == 1 else 'all such folders'} out; "
+        f"{suggestion(dict(zip(names, names, strict=True)))} makes a class of {'it' if len(names) == 1 else 'each'} "
+        "and ignores these splits"
+    )
+
+
+def _split_folders(names: Sequence[str]) -> list[str]:
+    """Return the names of split folders: usual ones, or those of at least two splits."""
+    usual = [name for name in names if name.lower() in SPLIT_NAMES]
+    others = [name for name in names if split_of(name)]
+    return usual or (others if len(set(map(split_of, others))) > 1 else [])
+
+
+def _refuse_repeated_subfolders(root: Path, subfolders_of: Mapping[str, Sequence[str]]) -> None:
     """Refuse class folders that all hold the same subfolders and nothing else: these may be the classes.
 
     Raises:
         UserError: they do.
     """
-    inner = [{name.casefold() for name in subfolders(root / folder)} for folder in folders]
+    folders = list(subfolders_of)
+    inner = [{name.casefold() for name in names} for names in subfolders_of.values()]
     if len(folders) < 2 or not all(inner) or any(map(_has_files, (root / folder for folder in folders))):
         return
     common = set.intersection(*inner)
-    is_wrapped = len(common) == 1 and all(map(_is_wrapper, common)) and not any(map(split_of, common))
+    is_wrapped = len(common) == 1 and all(map(is_wrapper, common)) and not any(map(split_of, common))
     if not common or common != min(inner, key=len) or is_wrapped:
         return
     declared = {class_name(folder): class_name(folder) for folder in folders}
@@ -241,9 +283,15 @@ def _has_files(folder: Path) -> bool:
     return any(not leads_to_folder(entry) and not system_reason(entry) for entry in entries(folder))
 
 
+def _is_own(folder: Path) -> bool:
+    """Whether maskcls wrote this folder."""
+    return is_drawn(folder.name) or _holds_runs(folder)
+
+
 def _holds_runs(folder: Path) -> bool:
     """Whether this is a run directory, or holds them by day, as ``outputs`` does."""
-    return run_reason(folder) is not None or any(run_reason(run) for run in folder.glob("20*-*-*/*"))
+    days = [folder / name for name in subfolders(folder) if re.fullmatch(r"20\d\d-\d\d-\d\d", name)]
+    return is_run(folder) or any(is_run(day / name) for day in days for name in subfolders(day))
 
 
 def _is_mapped_to_nothing(folder: str, class_map: Mapping[str, str | None]) -> bool:
@@ -275,10 +323,10 @@ def _rest(
                 pending.append(Path(entry.path))
             elif leads_to_folder(entry):
                 kind = f"folder {MAPPED}" if _is_mapped_to_nothing(path, class_map) else OUTSIDE
-                kind = OWN if _holds_runs(Path(entry.path)) else kind
+                kind = DRAWN if is_drawn(entry.name) else RUNS if _holds_runs(Path(entry.path)) else kind
                 yield path, f"{kind}: {files_in(Path(entry.path))}"
             else:
-                yield path, left_out_reason(Path(entry.path)) or LOOSE
+                yield path, left_out_reason(Path(entry.path), is_regular=entry.is_file(follow_symlinks=False)) or LOOSE
 
 
 def suggestion(class_map: Mapping[str, str | None]) -> str:

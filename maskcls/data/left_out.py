@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +27,7 @@ IMAGE_SUFFIXES = frozenset(
 # and sync tools exclude themselves. Names that begin with a dot (.Trash-1000, .@__thumb, .stversions) need no entry.
 SYSTEM_FOLDERS = frozenset(
     (
-        *("$recycle.bin", "recycler", "recycled", "system volume information", "$windows.~bt", "$winreagent"),
+        *("$recycle.bin", "recycler", "system volume information", "$windows.~bt", "$winreagent"),
         *("__macosx", "network trash folder", "temporary items", "thevolumesettingsfolder", "backups.backupdb"),
         *("mobilebackups.trash", "lost+found", "__pycache__", "~snapshot"),
         *("@eadir", "@tmp", "@sharebin", "@synologydrive", "@synologydrivesharesync", "@synologycloudsync"),
@@ -48,16 +49,19 @@ SYSTEM_BEGINNINGS = ("~$", ".", "found.00")  # Office's locks, hidden files, wha
 
 # one of these is in the directory of each run and each sweep
 RUN_FILES = ("run.lock", "run.json", "multirun.yaml")
+# folder of data=synthetic, or its lock; `maskcls.data.sources.drawn_folder` makes the name
+_DRAWN = re.compile(r"v\d+_seed\d+_\d+_\d+_\d+(\.lock)?")
 
 # Kinds of reasons. A reason is a kind, or a kind, a colon and details.
 SYSTEM, HIDDEN = "system", "hidden"  # followed by "file" or "folder"
 NO_IMAGE, NO_FILE, CLOSED = "not an image", "not a file", "cannot be opened"
 DANGLING, REPEATED = "dangling link", "listed already"
-OWN = "folder of runs"
+RUNS, DRAWN = OWN = ("folder of runs", "folder of drawn faces")
 LOOSE, OUTSIDE = "image outside of the class folders", "folder beside the splits"
 EMPTY, NO_CLASSES = "empty folder", "split folder without images in class folders"
 MAPPED, NOT_IN_TABLE = "excluded by data.class_map", "image that is not in data.table"
 COPY = "copy of an image that is evaluated"
+UNSEARCHED = "folder that a pattern does not search"
 
 
 def is_system(name: str) -> bool:
@@ -80,10 +84,20 @@ def system_reason(entry: os.DirEntry[str]) -> str | None:
     return f"{kind} folder: {files_in(Path(entry.path))}" if is_folder else f"{kind} file"
 
 
-def run_reason(folder: Path) -> str | None:
+def own_reason(folder: Path) -> str | None:
     """Return why a folder is left out if maskcls wrote it: a run may be in the folder of its images. Else None."""
-    is_run = any((folder / name).is_file() for name in RUN_FILES)
-    return f"{OWN}: {files_in(folder)}" if is_run else None
+    kind = DRAWN if is_drawn(folder.name) else RUNS if is_run(folder) else None
+    return kind and f"{kind}: {files_in(folder)}"
+
+
+def is_drawn(name: str) -> bool:
+    """Whether a folder of this name holds faces that maskcls drew, or a file of this name is the lock of one."""
+    return _DRAWN.fullmatch(name) is not None
+
+
+def is_run(folder: Path) -> bool:
+    """Whether this is the directory of a run or a sweep."""
+    return any((folder / name).is_file() for name in RUN_FILES)
 
 
 def files_in(folder: Path) -> str:
@@ -95,10 +109,14 @@ def files_in(folder: Path) -> str:
     return counted(sum(len(names) for _, _, names in os.walk(folder)), "file")
 
 
-def left_out_reason(path: Path) -> str | None:
-    """Return why a file is left out, None if it is an image file, by its ending or its content."""
+def left_out_reason(path: Path, *, is_regular: bool = False) -> str | None:
+    """Return why a file is left out, None if it is an image file, by its ending or its content.
+
+    Args:
+        is_regular: whether this is known to be a regular file, so that an image's ending is enough.
+    """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        if not is_regular and not stat.S_ISREG(path.stat().st_mode):
             return NO_FILE  # a pipe, a socket, a device: reading it may never end
         if path.suffix.lower() in IMAGE_SUFFIXES:
             return None
@@ -142,4 +160,4 @@ def endings(paths: Iterable[str]) -> str:
 def report_left_out(left_out: Mapping[str, str]) -> None:
     """Log what is left out, a line for each kind of reason; what systems and maskcls leave is no warning."""
     for line in summaries(left_out):
-        log.log(logging.INFO if line.startswith((SYSTEM, HIDDEN, OWN)) else logging.WARNING, "left out, %s", line)
+        log.log(logging.INFO if line.startswith((SYSTEM, HIDDEN, *OWN)) else logging.WARNING, "left out, %s", line)

@@ -8,6 +8,7 @@ from typing import TypeVar
 from maskcls.config.types import OnBadImage
 from maskcls.data.decode import UnreadableFilesError
 from maskcls.data.index import Index
+from maskcls.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ def report_remarks(remarks: Mapping[str, str]) -> None:
         by_text.setdefault(re.sub(r"\b[0-9]+ ", "", text), []).append(path)
     for text, paths in by_text.items():
         names = ", ".join(paths[:SHOWN]) + (f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else "")
-        log.warning("%d %s: %s", len(paths), "file" if len(paths) == 1 else "files", f"{text}: {names}")
+        log.warning("%s: %s: %s", counted(len(paths), "file"), text, names)
 
 
 def report_damaged(damaged: Mapping[str, str]) -> None:
@@ -32,8 +33,7 @@ def report_damaged(damaged: Mapping[str, str]) -> None:
     for fault in damaged.values():
         log.warning("damaged, used in part: %s", fault)
     if damaged:
-        count = f"{len(damaged)} damaged file{'' if len(damaged) == 1 else 's'} used in part"
-        log.warning("%s: data.on_bad_image=use", count)
+        log.warning("%s used in part: data.on_bad_image=use", counted(len(damaged), "damaged file"))
 
 
 def open_readable(
@@ -64,6 +64,5 @@ def open_readable(
             index, skipped = index.without(error.faults), skipped | error.faults
         else:
             if skipped:
-                count = f"{len(skipped)} file{'' if len(skipped) == 1 else 's'} left out"
-                log.warning("%s: data.on_bad_image=%s", count, on_bad_image)
+                log.warning("%s left out: data.on_bad_image=%s", counted(len(skipped), "file"), on_bad_image)
             return opened, index, skipped

@@ -15,9 +15,10 @@ from maskcls.config import (
 )
 from maskcls.data.groups import Groups, Membership, published_groups, read_groups
 from maskcls.data.index import Index, index_folder, report_index
-from maskcls.data.left_out import report_left_out
+from maskcls.data.left_out import is_drawn, is_system, report_left_out
 from maskcls.data.splits import cut_missing_splits, split_by_group
 from maskcls.data.table import index_table
+from maskcls.data.walk import entries
 from maskcls.errors import MACHINE_ERRORS, UserError
 from maskcls.files import sync_all
 
@@ -28,12 +29,15 @@ def require_dataset(config: AnyDataConfig) -> None:
     """Check that the data set exists, or that it will be downloaded or drawn.
 
     Raises:
-        UserError: neither is the case; the message says how to get a data set.
+        UserError: neither is the case; the message says how to get a data set. Or faces would be drawn into a folder
+            of something else.
     """
     if isinstance(config, TableConfig) and not config.table.is_file():
         raise UserError(f"data.table={config.table}: no such file; expected a CSV file with the columns path and label")
-    is_beside_table = isinstance(config, TableConfig) and config.root == config.table
-    if isinstance(config, SyntheticConfig) or is_beside_table or config.root.is_dir():
+    if isinstance(config, SyntheticConfig):
+        _require_own_folder(config.root)
+        return
+    if config.root.is_dir():
         return
     synthetic = "data=synthetic draws faces to try the program with"
     if not isinstance(config, FaceMask12KConfig):
@@ -45,6 +49,21 @@ def require_dataset(config: AnyDataConfig) -> None:
             f"data.download=true fetches it from Kaggle, data.root=FOLDER (or MASKCLS_DATA) names a copy, {synthetic}"
         )
     raise UserError(f"data.root={config.root}: no such folder; {ways}")
+
+
+def _require_own_folder(root: Path) -> None:
+    """Check that a folder to draw faces in holds nothing but drawn faces: it may be the folder of somebody's images.
+
+    Raises:
+        UserError: it holds something else.
+    """
+    for entry in entries(root) if root.is_dir() else ():
+        if not is_drawn(entry.name) and not is_system(entry.name):
+            raise UserError(
+                f"data.root={root}: data=synthetic draws faces in a folder of their own, but this one holds "
+                f"'{entry.name}'; to train on the images in it, type {own_images(root)} and no data=synthetic; to draw "
+                "faces, leave data.root out or name a new folder"
+            )
 
 
 def open_dataset(config: AnyDataConfig) -> tuple[Index, Groups | None]:
@@ -95,9 +114,9 @@ def list_dataset(config: AnyDataConfig | EvalDataConfig | AuditDataConfig, root:
         index, groups = index_table(config.table, root, config.columns, config.class_map)
     else:
         index = index_folder(root, config.class_map, config.splits)
-    return index, groups if isinstance(config, EvalDataConfig | AuditDataConfig) else _known_groups(
-        config, index, groups
-    )
+    if not isinstance(config, EvalDataConfig | AuditDataConfig):
+        groups = _known_groups(config, index, groups)
+    return index, groups
 
 
 def split_dataset(config: AnyDataConfig, found: Index, groups: Groups | None) -> tuple[Index, Groups | None]:

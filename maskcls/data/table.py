@@ -13,7 +13,7 @@ from maskcls.data.groups import Groups, Membership
 from maskcls.data.index import ClassMap, Index, index_of
 from maskcls.data.layout import listed, plain_path, split_of
 from maskcls.data.left_out import MAPPED, NOT_IN_TABLE
-from maskcls.data.walk import list_images
+from maskcls.data.walk import Listing, list_images
 from maskcls.errors import MACHINE_ERRORS, UserError
 from maskcls.wording import counted
 
@@ -56,7 +56,7 @@ def index_table(
 
     Args:
         table: a CSV file in UTF-8, separated by commas, semicolons or tabs, whose first line names the columns.
-        root: folder that its paths are relative to; the table itself stands for its folder.
+        root: folder that its paths are relative to.
         columns: names of the columns; those in `COLUMNS` if they are not given.
         class_map: the class of each label; null leaves the images of a label out. Others are classes themselves.
 
@@ -66,13 +66,14 @@ def index_table(
     Raises:
         UserError: the table cannot be read, lacks a column or a value, names a file twice or one that does not exist.
     """
-    root = plain_path(table.parent if root == table else root)
+    root = plain_path(root)
     rows = _read(table, columns or {})
     labels = {row.label for row in rows}
     for label in class_map or {}:
         if label not in labels:
             raise UserError(f"data.class_map: {table} has no label '{label}'{nearest(label, labels)}")
-    paths = _existing(table, root, rows)
+    listing = list_images(root, ["."])
+    paths = _existing(table, root, rows, listing)
     mapping = class_map or {}
     left_out: dict[str, str] = {}
     named: dict[str, list[tuple[str, str]]] = {}
@@ -84,7 +85,7 @@ def index_table(
             named.setdefault(row.split or "all", []).append((path, name))
     if not named:
         raise UserError(f"data.table={table}: holds no image")
-    left_out |= _unlisted(table, root, paths)
+    left_out |= _unlisted(table, root, paths, listing)
     groups = {path: Membership(row.group) for row, path in zip(rows, paths, strict=True)}
     order = [split for split in ("train", "val", "test", "all") if split in named]
     index = index_of({split: named[split] for split in order}, root, left_out)
@@ -161,14 +162,17 @@ def _checked(table: Path, row: _Row, columns: Mapping[str, str]) -> _Row:
     return _Row(row.line, row.path, row.label, split, row.group)
 
 
-def _existing(table: Path, root: Path, rows: list[_Row]) -> list[str]:
-    """Return the path of each row, relative to the root.
+def _existing(table: Path, root: Path, rows: list[_Row], listing: Listing) -> list[str]:
+    """Return the path of each row as the listing spells it, or relative to the root.
 
     Raises:
         UserError: a file does not exist, or is there twice.
     """
-    paths = [os.path.normpath(row.path.replace("\\", "/")).replace(os.sep, "/") for row in rows]
-    missing = [path for path in paths if not (root / path).is_file()]
+    images = set(listing.images["."])
+    spelled = {unicodedata.normalize("NFC", path): path for path in images}
+    paths = [_relative(root, row.path) for row in rows]
+    paths = [path if path in images else spelled.get(unicodedata.normalize("NFC", path), path) for path in paths]
+    missing = [path for path in paths if path not in images and not (root / path).is_file()]
     if missing:
         raise UserError(
             f"data.table={table}: {len(missing)} of {counted(len(paths), 'file')} not found in {root}, such as "
@@ -182,10 +186,16 @@ def _existing(table: Path, root: Path, rows: list[_Row]) -> list[str]:
     return paths
 
 
-def _unlisted(table: Path, root: Path, paths: list[str]) -> dict[str, str]:
+def _relative(root: Path, path: str) -> str:
+    """Return a path of a table with '/', without '..', and relative to the root if it is below it."""
+    path = os.path.normpath(path.replace("\\", "/"))
+    if os.path.isabs(path) and Path(path).is_relative_to(root):
+        path = os.path.relpath(path, root)
+    return path.replace(os.sep, "/")
+
+
+def _unlisted(table: Path, root: Path, paths: list[str], listing: Listing) -> dict[str, str]:
     """Return why other files below the root are left out."""
-    listing = list_images(root, ["."])
-    known = {unicodedata.normalize("NFC", path) for path in paths}
-    others = {path for path in listing.images["."] if unicodedata.normalize("NFC", path) not in known}
-    left_out = {path: reason for path, reason in listing.left_out.items() if path not in paths and root / path != table}
-    return left_out | dict.fromkeys(sorted(others), NOT_IN_TABLE)
+    known = {*paths, _relative(root, str(table))}
+    others = dict.fromkeys((path for path in listing.images["."] if path not in known), NOT_IN_TABLE)
+    return {path: reason for path, reason in listing.left_out.items() if path not in known} | others

@@ -13,9 +13,11 @@ from maskcls.data.left_out import (
     DANGLING,
     REPEATED,
     SYSTEM,
+    UNSEARCHED,
+    files_in,
     is_system,
     left_out_reason,
-    run_reason,
+    own_reason,
     summaries,
     system_reason,
 )
@@ -92,12 +94,13 @@ class _Walk:
                     self.listing.left_out[path] = reason
                 elif entry.is_symlink():
                     self.links.append((top, path))
-                elif entry.is_dir() and (reason := run_reason(self.root / path)):
+                elif entry.is_dir() and (reason := own_reason(self.root / path)):
                     self.listing.left_out[path] = reason
                 elif entry.is_dir():
                     pending.append((path, os.path.join(real, entry.name)))
                 else:
-                    self._add(top, path, os.path.join(real, entry.name))
+                    is_regular = entry.is_file(follow_symlinks=False)
+                    self._add(top, path, os.path.join(real, entry.name), is_regular=is_regular)
 
     def follow(self, top: str, path: str) -> None:
         """List what a link leads to, unless it leads nowhere, or around itself."""
@@ -117,10 +120,10 @@ class _Walk:
         else:
             self.scan(top, path, real)
 
-    def _add(self, top: str, path: str, real: str) -> None:
+    def _add(self, top: str, path: str, real: str, *, is_regular: bool = False) -> None:
         if self._is_repeated(path, real):
             return
-        if reason := left_out_reason(self.root / path):
+        if reason := left_out_reason(self.root / path, is_regular=is_regular):
             self.listing.left_out[path] = reason
         else:
             self.listing.images[top].append(path)
@@ -212,6 +215,8 @@ def _matching(pattern: Path) -> tuple[list[Path], dict[str, str]]:
     seen: dict[str, str] = {}
     for name in sorted(set(glob.glob(f"{folder}/{pattern.name}", recursive=True))):
         if os.path.isdir(name):
+            if "**" not in str(pattern):  # which matches the files in it, too
+                left_out[name] = f"{UNSEARCHED}: {files_in(Path(name))}"
             continue
         first = seen.setdefault(os.path.realpath(name), name)
         if first != name:

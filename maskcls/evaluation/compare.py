@@ -44,7 +44,7 @@ class PoolSummary:
         accuracy: mean accuracy of the runs.
         accuracies: accuracy of each run.
         std: sample standard deviation of the accuracies; None for a single run.
-        accuracy_interval_95_by_group: bootstrap interval over groups of files.
+        accuracy_interval_95_by_group: interval over groups of files, as `accuracy_interval_by_group` computes it.
         accuracy_interval_95_by_run: Student's interval over runs, cut off at 0 and 1; None for a single run.
         accuracy_interval_95: Wilson's interval of a single run; None for several runs.
     """
@@ -65,7 +65,7 @@ class Comparison:
     Attributes:
         first, second: names of the runs in each pool.
         difference: mean accuracy of the second pool minus that of the first, -1..1.
-        difference_interval_95_by_group: bootstrap interval of the paired difference, over groups of files.
+        difference_interval_95_by_group: interval of the paired difference over groups, see `difference_interval`.
         beyond_noise: whether chance does not explain the difference.
         right_in_first_alone, right_in_second_alone: number of files that only one of two single runs is right about.
         mcnemar_p: p-value of McNemar's test, for two single runs.
@@ -145,7 +145,7 @@ def compare_pools(*, first: Pool, second: Pool, groups: np.ndarray, seed: int) -
     """
     a, b = first.is_correct, second.is_correct
     difference = b.mean(axis=0) - a.mean(axis=0)
-    low, high = bootstrapped_interval(difference, groups=groups, seed=seed)
+    low, high = difference_interval(difference, groups=groups, seed=seed)
     excludes_zero = low > 0 or high < 0
     comparison = partial(Comparison, first.names, second.names, float(difference.mean()), (low, high))
     if len(a) > 1 or len(b) > 1:
@@ -163,6 +163,23 @@ def compare_pools(*, first: Pool, second: Pool, groups: np.ndarray, seed: int) -
         right_in_second_alone=only_second,
         mcnemar_p=p,
     )
+
+
+def difference_interval(difference: np.ndarray, *, groups: np.ndarray, seed: int) -> Interval:
+    """Compute the 95 % interval of a paired difference by a bootstrap over groups.
+
+    Where all files have the same difference, every resample is the same, and the bootstrap would claim certainty. The
+    interval then reaches as far as the share of groups that may differ, by Wilson's interval.
+
+    Args:
+        difference: float64 [files], accuracy of the second pool on each file minus that of the first, -1..1.
+        groups: object [files], equal for files of one group.
+        seed: seed of the bootstrap.
+    """
+    if np.ptp(difference) > 0:
+        return bootstrapped_interval(difference, groups=groups, seed=seed)
+    reach, middle = proportion_interval(0, total=len(set(groups)))[1], float(difference[0])
+    return max(-1.0, middle - reach), min(1.0, middle + reach)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

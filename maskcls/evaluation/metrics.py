@@ -48,15 +48,18 @@ def accuracy_interval_by_group(values: np.ndarray, *, groups: np.ndarray, seed: 
     """Compute the 95 % interval of an accuracy by `bootstrapped_interval`.
 
     Where all predictions are correct, or all wrong, every resample is the same, and the bootstrap would claim
-    certainty. The interval is Wilson's then, with the groups in place of the images.
+    certainty. The interval is Wilson's then, with the groups in place of the images; and so it is where no two images
+    share a group, because it is more exact for few images.
 
     Args:
         values: bool or float [images], whether each prediction is correct, or the share of several runs that are.
         groups: [images], equal for images that show one photograph.
     """
+    count = len(np.unique(groups))
     if values.min() == values.max() and values[0] in (0, 1):
-        count = len(np.unique(groups))
         return proportion_interval(count * int(values[0]), total=count)
+    if count == len(values) and np.isin(values, (0, 1)).all():
+        return proportion_interval(int(values.sum()), total=count)
     return bootstrapped_interval(values, groups=groups, seed=seed)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from maskcls.files import replaced_atomically
+from maskcls.reporting.text import slice_title
 from maskcls.wording import counted
 
 
@@ -146,9 +147,7 @@ def _table(heading: str, rows: Iterable[Sequence[object]]) -> str:
 
 
 def _slice(name: str, part: Mapping[str, Any]) -> Sequence[object]:
-    if not part["images"]:
-        return name, 0, "", ""
-    return name, part["images"], _percent(part["accuracy"]), _bounds(part["accuracy_interval_95"])
+    return slice_title(name), part["images"], _percent(part["accuracy"]), _bounds(part["accuracy_interval_95"])
 
 
 def _interval(metrics: Mapping[str, Any]) -> str:
@@ -161,7 +160,8 @@ def _interval(metrics: Mapping[str, Any]) -> str:
 
 def _accuracy(metrics: Mapping[str, Any]) -> str:
     text, balanced = _percent(metrics["accuracy"]), _percent(metrics["balanced_accuracy"])
-    return text if balanced == text else f"{text} (balanced {balanced})"
+    # older versions did not measure the balanced accuracy
+    return text if metrics["balanced_accuracy"] is None or balanced == text else f"{text} (balanced {balanced})"
 
 
 def _percent(value: float | None) -> str:

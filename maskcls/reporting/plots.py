@@ -11,12 +11,15 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from maskcls.reporting import style
 
 
-def learning_curves(rows: Sequence[Mapping[str, float]], path: Path, title: str) -> None:
+def learning_curves(
+    rows: Sequence[Mapping[str, float]], path: Path, title: str, best: Mapping[str, float] | None = None
+) -> None:
     """Draw loss, accuracy and, where it varies, the learning rate over the epochs.
 
     Args:
         rows: one row per epoch with the keys ``epoch``, ``train_loss``, ``train_accuracy``, ``val_loss``,
             ``val_accuracy`` and ``learning_rate``; accuracies are 0..1. Values that are not finite leave a gap.
+        best: the row to mark as the best epoch, None for none.
 
     Raises:
         ValueError: There are no rows.
@@ -43,7 +46,8 @@ def learning_curves(rows: Sequence[Mapping[str, float]], path: Path, title: str)
             panels[2].plot(epochs, rates, color=style.INK, marker=marker)
             panels[2].set_ylabel("learning rate")
             panels[2].ticklabel_format(axis="y", scilimits=(-3, 4))
-        _mark_best_epoch(rows, accuracy, panels)
+        if best is not None:
+            _mark_best_epoch(best, accuracy, panels)
         for panel in panels:
             panel.set_xlabel("epoch")
             panel.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5 + 0.015 * len(rows))
@@ -52,12 +56,7 @@ def learning_curves(rows: Sequence[Mapping[str, float]], path: Path, title: str)
             panel.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=3)
 
 
-def _mark_best_epoch(rows: Sequence[Mapping[str, float]], accuracy: Axes, panels: Sequence[Axes]) -> None:
-    """Mark the epoch with the highest validation accuracy; on ties the one with the lowest loss, then the first."""
-    finite = [row for row in rows if math.isfinite(row["val_accuracy"]) and math.isfinite(row["val_loss"])]
-    if not finite:
-        return
-    best = min(finite, key=lambda row: (-row["val_accuracy"], row["val_loss"]))
+def _mark_best_epoch(best: Mapping[str, float], accuracy: Axes, panels: Sequence[Axes]) -> None:
     label = f"best: {100 * best['val_accuracy']:.2f} %, epoch {best['epoch']:.0f}"
     accuracy.plot(
         [best["epoch"]], [100 * best["val_accuracy"]], "o", label=label, color=style.INK, markersize=10,

@@ -64,13 +64,17 @@ def start_from(state: TrainingState, path: Path, digest: str, about: Document) -
     state.model.load_state_dict(own | {name: value for name, value in weights.items() if name not in new})
     log.info("init: weights of epoch %d of %s (sha256 %s)", found.progress.epoch, path, digest)
     if found.classes != about.classes:
-        log.warning("init: new: %s, because it was trained for other classes: %s", _listed(new), _listed(found.classes))
+        log.warning(
+            "init: new values for %s: the checkpoint has other classes, %s", _listed(new), _listed(found.classes)
+        )
     elif new:
-        log.warning("init: new: %s, because it was trained at %d pixels", _listed(new), found.input_size)
-    for name in ("input_size", "resize", "normalization"):
+        log.warning("init: new values for %s: the checkpoint was trained at %d pixels", _listed(new), found.input_size)
+    for name in ("input_size", "resize"):
         before, now = getattr(found, name), getattr(about, name)
         if before != now:
-            log.warning("init: it was trained with data.%s=%s, and is now with %s", name, before, now)
+            log.warning("init: the checkpoint was trained with data.%s=%s, this training has %s", name, before, now)
+    if found.normalization != about.normalization:
+        log.warning("init: the checkpoint was trained with another data.normalization")
     log.info("init: not taken over: its temperature and threshold, its optimizer's state and its random numbers")
 
 

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
-from tqdm import tqdm
 
 from maskcls.config import TrainConfig
 from maskcls.config.types import Select
 from maskcls.errors import TrainingError
 from maskcls.interrupts import Interrupted, deferred, leave
 from maskcls.models.document import EpochRow
+from maskcls.progress import progress
 from maskcls.training.batches import TrainingBatches
 from maskcls.training.collapse import CollapsePolicy, find_collapse
 from maskcls.training.recorder import EpochResult, Recorder
@@ -144,12 +144,15 @@ def train_one_epoch(
         state.sums = EpochSums.on(state.device)
     sums = state.sums
     state.model.train()
-    refreshed = last = time.perf_counter()
+    refreshed, note = (last := time.perf_counter()), ""
+    size = batches.loader.batch_size
     with (
-        tqdm(total=batches.images, initial=sums.seen, desc=title, unit=" images", leave=False, disable=None) as bar,
         closing(batches.remaining(epoch, sums.batches)) as remaining,
+        closing(
+            progress(remaining, total=batches.images, phase=title, size=size, initial=sums.seen, note=lambda: note)
+        ) as shown,
     ):
-        for images, labels in remaining:
+        for images, labels in shown:
             with deferred():
                 arrived = time.perf_counter()
                 learning_rate = state.learning_rate
@@ -162,10 +165,7 @@ def train_one_epoch(
             if is_due or state.device.type == "cpu":
                 _require_finite(state, batches, sums)
             if is_due:
-                refreshed = now
-                if not bar.disable:
-                    bar.set_postfix(loss=f"{sums.loss:.4f}", accuracy=f"{sums.accuracy:.2%}", refresh=False)
-            bar.update(len(labels))
+                refreshed, note = now, f"loss {sums.loss:.4f}, accuracy {sums.accuracy:.2%}"
             for recorder in recorders:
                 recorder.step_done(state)
     _require_finite(state, batches, sums)

@@ -199,3 +199,29 @@ def test_each_image_keeps_the_candidates_with_most_in_common() -> None:
     assert _most(askers, counted, 2).tolist() == [True, True, False, True, True, True, False]
     assert _most(askers, counted, 9).all()
     assert _most(askers[:0], counted[:0], 2).tolist() == []
+
+
+def test_two_persons_in_one_setting_are_not_joined_and_a_copy_is(tmp_path: Path) -> None:
+    portraits = []
+    for seed in range(4):
+        image = scene(0, 160).astype(np.float32)
+        inside = cv2.circle(np.zeros((160, 160, 3)), (80, 80), 60, (1, 1, 1), -1) > 0
+        texture = cv2.GaussianBlur(np.random.default_rng(seed).normal(0, 1, (160, 160, 1)), (0, 0), 3)[..., None]
+        portraits.append(np.where(inside, 130 + 9 * texture / texture.std(), image).clip(0, 255).astype(np.uint8))
+    for number, portrait in enumerate(portraits):
+        write_image(tmp_path / "data" / f"{number}.png", portrait)
+    (tmp_path / "data" / "copy.jpg").write_bytes(
+        cv2.imencode(".jpg", portraits[2][..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 30])[1].tobytes()
+    )
+    names = [*(f"{number}.png" for number in range(4)), "copy.jpg"]
+    links = links_of(tmp_path / "data", names, tmp_path / "s")
+    assert [(link.first, link.second, link.evidence) for link in links] == [(2, 4, REENCODED)]
+
+
+def test_images_of_a_few_pixels_are_linked_to_identical_ones_only(tmp_path: Path) -> None:
+    values = ([0, 255], [40, 90], [40, 90], [100, 130, 200], [10, 45, 130])
+    for number, row in enumerate(values):
+        pixels = np.repeat(np.array([row], dtype=np.uint8)[..., None], 3, axis=2)
+        write_image(tmp_path / "data" / f"{number}.{'bmp' if number == 2 else 'png'}", pixels)
+    names = ["0.png", "1.png", "2.bmp", "3.png", "4.png"]
+    assert links_of(tmp_path / "data", names, tmp_path / "s") == [Link(1, 2, IDENTICAL_PIXELS)]

@@ -202,7 +202,7 @@ def test_bad_and_odd_files_are_named() -> None:
         "1 of 10 files cannot be read": ("broken.png",),
         "1 of 10 files is cut off: its end is missing": ("cut.jpg",),
         "1 of 10 files has a single colour": ("black.png",),
-        "2 of 10 files show no face": ("empty.png", "alone.png"),
+        "2 of 10 files have no face that was found": ("empty.png", "alone.png"),
         "1 of 10 files has a suffix that does not fit its format": ("lies.png",),
         "1 of 10 files has a name that is not UTF-8": ("name\udcff.png",),
         "1 of 10 files is not RGB (1 L)": ("grey.png",),

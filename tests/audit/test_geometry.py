@@ -6,7 +6,15 @@ import pytest
 from images import scene
 
 from maskcls.audit.features import SIDE, extract, grey_thumbnail
-from maskcls.audit.geometry import EDITED_SHARE, MIN_AGREEMENT, MIN_INLIERS, Match, compare, match
+from maskcls.audit.geometry import (
+    EDITED_SHARE,
+    MIN_AGREEMENT,
+    MIN_INLIERS,
+    Match,
+    compare,
+    compare_everywhere,
+    match,
+)
 
 
 def matched(first: np.ndarray, second: np.ndarray, *, mirror: bool = False) -> Match | None:
@@ -97,3 +105,22 @@ def test_a_picture_agrees_with_itself_and_not_beside_itself() -> None:
     assert compare(thumbnail, thumbnail, beside)[0] < MIN_AGREEMENT
     outside = np.array([[1.0, 0, SIDE - 5], [0, 1, 0]])
     assert compare(thumbnail, thumbnail, outside) == (0, 0)
+
+
+def test_faint_texture_counts_as_much_as_a_strong_outline() -> None:
+    def disc(seed: int) -> np.ndarray:
+        texture = cv2.GaussianBlur(np.random.default_rng(seed).normal(0, 1, (160, 160)), (0, 0), 2)
+        inside = cv2.circle(np.zeros((160, 160)), (80, 80), 60, 1.0, -1) > 0
+        return np.where(inside, 90 + 9 * texture / texture.std(), 250).clip(0, 255).astype(np.uint8)
+
+    still = np.eye(2, 3)
+    assert compare(disc(0), disc(1), still)[0] > 0.7
+    assert compare_everywhere(disc(0), disc(1), still, 160) < 0.7
+    assert compare_everywhere(cv2.GaussianBlur(disc(0), (0, 0), 2), disc(0), still, 160) > 0.9
+    darker = cv2.convertScaleAbs(disc(0), alpha=0.5, beta=20)
+    assert compare_everywhere(disc(0), darker, still, 160) > 0.99
+    # a copy of 40 pixels has no finer texture, and is compared at its size
+    enlarged = cv2.resize(cv2.resize(disc(0), (40, 40), interpolation=cv2.INTER_AREA), (160, 160))
+    assert compare_everywhere(disc(0), enlarged, still, 40) > 0.95
+    flat = np.full((160, 160), 7, np.uint8)
+    assert compare_everywhere(flat, flat, still, 160) == 0

@@ -97,7 +97,7 @@ def test_what_stands_out_has_a_score_and_says_what_was_measured() -> None:
     looks = {0: ORDINARY._replace(bright_parts=0.07), 1: ORDINARY._replace(bright_parts=0.21)}
     found = list_issues(inspected(facts, looks), labelled([("all", "A", i) for i in range(21)]), [])
     assert [(one.image, one.fault, round(one.score, 2), one.detail) for one in found] == [
-        (0, "dark", 0.8, "0.07, the median of all files is 0.90"),
-        (1, "dark", 0.4, "0.21, the median of all files is 0.90"),
-        (20, "odd_size", pytest.approx(0.4, abs=0.01), "about 80 pixels a side, the median of all files is 8"),
+        (0, "dark", 0.8, "brightness of the bright parts 0.07, the median of all files is 0.90"),
+        (1, "dark", 0.4, "brightness of the bright parts 0.21, the median of all files is 0.90"),
+        (20, "odd_size", pytest.approx(0.4, abs=0.01), "side about 80 pixels, the median of all files is 8"),
     ]

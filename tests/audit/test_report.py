@@ -83,6 +83,7 @@ def test_identical_files_are_shown_across_splits_and_every_leaked_file_is_listed
     assert pictures.count('<figure class="pair">') == LEAKS
     assert "a0.png<br>a.png<br>identical file, 1.00" in pictures
     assert f"All {count} leaked files" in listed
+    assert '<table class="paths">' in listed
     assert all(f"<td>a{i}.png</td><td>a.png</td><td>identical file</td>" in listed for i in range(count))
 
 
@@ -102,6 +103,7 @@ def test_wide_tables_scroll_on_their_own_and_long_names_wrap(tmp_path: Path) -> 
     assert page.count("<table") == page.count('<div class="table"><table')
     assert re.search(r"\.table \{[^}]*overflow-x: auto", page)
     assert re.search(r"body \{[^}]*overflow-wrap: anywhere", page)
+    assert re.search(r"\.paths td \{[^}]*overflow-wrap: anywhere", page)
     assert re.search(r"img \{[^}]*max-width: 100%", page)
 
 

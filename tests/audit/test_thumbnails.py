@@ -1,5 +1,6 @@
 """Small thumbnails: near ones are found without comparing all, and only copies are alike."""
 
+import itertools
 from collections.abc import Callable
 
 import cv2
@@ -92,3 +93,22 @@ def test_pictures_of_another_shape_are_no_copies() -> None:
     # but the sides of a small one are rounded
     wide = image[:107]
     assert confirm(features(wide), features(cv2.resize(wide, (40, 27))), 40) is not None
+
+
+def in_a_frame(seed: int, levels: float) -> np.ndarray:
+    """Faint texture on a dark disc on white, as in pictures of products and of eyes."""
+    texture = cv2.GaussianBlur(np.random.default_rng(seed).normal(0, 1, (256, 256)), (0, 0), 3)
+    disc = cv2.circle(np.zeros((256, 256)), (128, 128), 100, 1.0, -1)
+    image = np.where(disc > 0, 90 + levels * texture / texture.std(), 250)
+    return np.clip(cv2.GaussianBlur(image, (0, 0), 1), 0, 255).astype(np.uint8)
+
+
+def test_two_objects_in_one_frame_are_no_copies_although_their_outlines_agree() -> None:
+    pictures = [in_a_frame(seed, 9) for seed in range(6)]
+    for first, second in itertools.combinations(pictures, 2):
+        assert are_alike(small_thumbnail(first), small_thumbnail(second), 256)
+        assert confirm(features(first), features(second), 256) is None
+    for picture in pictures:
+        third = cv2.resize(picture, (85, 85), interpolation=cv2.INTER_AREA)
+        for copy, side in ((compressed(picture, 30), 256), (third, 85), (compressed(third, 30), 85)):
+            assert confirm(features(picture), features(copy), side) is not None

@@ -61,7 +61,7 @@ def test_a_folder_that_is_not_there_is_refused_in_one_line(command: Command, typ
         ),
         (
             "eval",
-            "ckpt=a.safetensors epochs=3",
+            "ckpt=a.safetensors device=cpu epochs=3",  # device is a key of both
             "epochs=3: a key of maskcls-train; maskcls-eval takes it from the checkpoint",
         ),
         (
@@ -76,7 +76,14 @@ def test_a_folder_that_is_not_there_is_refused_in_one_line(command: Command, typ
             "ckpt=a.safetensors data=synthetic data.root=x",
             "data=synthetic stands for the drawn faces of the training: it takes neither data.root nor data.table",
         ),
-        ("audit", "data=folder data.root=.", "data=folder: maskcls-audit takes data.root=FOLDER instead"),
+        ("audit", "data.root=. data.table=a.csv", "data.table={working}/a.csv: no such file"),
+        (
+            "audit",
+            "data=folder data.root=.",
+            "data=folder: maskcls-audit takes data.root=FOLDER or data.table=FILE instead",
+        ),
+        ("predict", "ckpt=a data.root=.", "data.root='.': maskcls-predict takes source=FOLDER instead"),
+        ("compare", "data=folder", "data=folder: maskcls-compare takes runs=[A,B] instead"),
         ("compare", "runs=a,b", "runs=a,b: a list stands in brackets, as in runs=[a,b]"),
         (
             "predict",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from configuration import small, start_run
+from images import write_dataset
 
 from maskcls import cli
 from maskcls.commands.train import train
@@ -117,3 +118,16 @@ def test_a_sweep_is_finished_from_another_folder(
     assert cli.main("train", [f"resume={directory}"]) == 0
     assert read_run(directory / "1_seed-2")["data"]["root"] == str(directory.parent / "faces")
     assert not any(Path.cwd().iterdir())
+
+
+def test_a_refused_resumption_leaves_a_sweep_as_it_was(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep(dataset, "seed=1,2", "epochs=1") == 0
+    other = write_dataset(tmp_path / "other", {"train": 6, "val": 4, "test": 4})
+    kept = {path: path.read_bytes() for path in Path("sweep").rglob("*.[yj]*") if path.suffix in (".yaml", ".json")}
+    capsys.readouterr()
+    assert cli.main("train", ["resume=sweep", "epochs=2", f"data.root={other}"]) == 2
+    assert f"{other} does not hold the files that this run began with" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert cli.main("train", ["resume=sweep"]) == 0

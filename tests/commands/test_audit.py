@@ -173,7 +173,7 @@ def test_faces_are_looked_for_on_request(
     assert "no face" not in capsys.readouterr().out
     faces = ("faces.mode=yunet", f"faces.model={tmp_path / 'detector.onnx'}")
     assert audit(tmp_path / "set", tmp_path / "on", *faces) == 0
-    assert "  note      1 of 4 files shows no face" in capsys.readouterr().out
+    assert "  note      1 of 4 files has no face that was found" in capsys.readouterr().out
     rows = [row for row in read_table(tmp_path / "on" / "issues.csv") if row["fault"] == "no_face"]
     assert [(row["path"], row["kind"], row["severity"]) for row in rows] == [("A/2.png", "quality", "note")]
     assert audit(tmp_path / "set", tmp_path / "contradiction", faces[1]) == 2

@@ -277,7 +277,7 @@ def test_another_precision_can_be_chosen(
     caplog.set_level(logging.INFO)
     plain = evaluated(tmp_path, f"ckpt={trained}") / "test" / "predictions.csv"
     other = evaluated(tmp_path, f"ckpt={trained}", f"precision={precision}", "threads=1") / "test" / "predictions.csv"
-    assert f"device cpu, 1 CPU threads, precision {precision} (as configured)" in caplog.messages
+    assert f"device cpu, 1 CPU thread, precision {precision} (as configured)" in caplog.messages
     pairs = list(zip(predictions(plain), predictions(other), strict=True))
     assert all(math.isclose(p, q, abs_tol=0.05) for (*_, p), (*_, q) in pairs)
     assert any(p != q for (*_, p), (*_, q) in pairs)
@@ -353,8 +353,8 @@ def test_images_of_the_training_are_told_apart(
     assert metrics["data"]["in_train"] == seen
     sizes = {name: metrics["slices"][name]["images"] for name in ("in_train", "unseen") if name in metrics["slices"]}
     assert sizes == {"train": {"in_train": 48}, "all": {"in_train": 48, "unseen": 28}}.get(split, {})
-    warnings = [text for text in caplog.messages if "in the training, or" in text]
-    assert [text.partition(":")[0] for text in warnings] == ([shown] if shown else [])
+    warnings = [text for text in caplog.messages if "were trained on, or show" in text]
+    assert [text.partition(" were trained")[0] for text in warnings] == ([shown] if shown else [])
     assert any("were chosen on the val images" in text for text in caplog.messages) == (split in ("val", "all"))
 
 
@@ -367,8 +367,35 @@ def test_a_part_of_the_trainings_folder_is_recognised(
     link.symlink_to(dataset / folder)
     metrics = measured(evaluated(tmp_path, f"ckpt={trained}", f"data.root={link}"))
     assert (metrics["images"], metrics["data"]["in_train"]) == (images, seen)
-    assert any("in the training, or" in text for text in caplog.messages) == bool(seen)
+    assert any("were trained on, or show" in text for text in caplog.messages) == bool(seen)
     assert f"{link} has no split folders: all of its images are measured" in caplog.messages
+
+
+def test_links_to_images_of_the_training_are_recognised(trained: Path, dataset: Path, tmp_path: Path) -> None:
+    root = tmp_path / "links"
+    for name in ("WithMask", "WithoutMask"):
+        (root / name).mkdir(parents=True)
+        for split in ("Train", "Train", "Test"):
+            file = sorted((dataset / split / name).iterdir())[len(list((root / name).iterdir()))]
+            (root / name / f"{split}_{file.name}").symlink_to(file)
+    metrics = measured(evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}"))
+    assert (metrics["images"], metrics["data"]["in_train"]) == (6, 4)
+    assert metrics["slices"]["unseen"]["images"] == 2
+
+
+def test_rows_of_the_trainings_table_are_recognised(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "set", {"Train": 6, "Validation": 2}, seed=1)
+    files = [path.relative_to(root) for path in sorted(root.glob("*/*/*"))]
+    rows = {str(path): f"{path},{path.parts[1]},{'train' if path.parts[0] == 'Train' else 'val'}" for path in files}
+    some = [text for path, text in rows.items() if path.endswith("/0.png")]
+    for name, chosen in (("all", rows.values()), ("some", some)):
+        (root / f"{name}.csv").write_text("\n".join(["path,label,split", *chosen]) + "\n")
+    settings = ("data=table", f"data.table={root / 'all.csv'}", "data.input_size=16", "data.batch_size=8", "epochs=1")
+    config = config_of("train", "model=mycnn", "device=cpu", "plots=false", *settings)
+    train(config, start_run(tmp_path / "run", config))
+    some_of_it = (f"data.table={root / 'some.csv'}", "split=all")
+    metrics = measured(evaluated(tmp_path, f"ckpt={tmp_path / 'run'}", *some_of_it))
+    assert (metrics["images"], metrics["data"]["in_train"]) == (4, 2)
 
 
 def test_of_other_images_it_is_not_known_whether_they_were_trained_on(trained: Path, tmp_path: Path) -> None:

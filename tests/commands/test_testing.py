@@ -187,4 +187,18 @@ def test_figures_of_a_shorter_training_are_not_kept_as_those_of_a_longer_one(
     train(small(dataset, "epochs=2", "test=none"), resumed)
     assert "test" not in resumed.record
     assert "Not tested." in (tmp_path / "run" / "model_card.md").read_text()
-    assert "evaluation/test holds the figures of the training before it was resumed" in caplog.messages
+    aside = tmp_path / "run" / "evaluation_1_epochs"
+    assert f"the test after 1 epoch is not that of the run any more: it is in {aside} now" in caplog.messages
+    assert json.loads((aside / "test" / "metrics.json").read_text())["epoch"] == 1
+    assert not (tmp_path / "run" / "evaluation").exists()  # so that maskcls-compare does not take it for the run's
+    resumed.finish("finished", 0)
+    caplog.clear()
+    tested = Run.resume(tmp_path / "run", ["epochs=3"])
+    train(small(dataset, "epochs=3"), tested)
+    assert {path.name for path in (tmp_path / "run").glob("evaluation*")} == {"evaluation", "evaluation_1_epochs"}
+    assert not [message for message in caplog.messages if "any more" in message]
+    tested.finish("finished", 0)
+    train(small(dataset, "epochs=4", "test=none"), Run.resume(tmp_path / "run", []))
+    assert [message.endswith("evaluation_3_epochs now") for message in caplog.messages if "any more" in message] == [
+        True
+    ]

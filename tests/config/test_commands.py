@@ -25,6 +25,8 @@ def with_leaf(leaf: Leaf, value: Any) -> dict[str, Any]:
             changes["optim__nesterov"] = False
     if leaf.key == "faces__mode":
         changes["faces__model"] = None
+    if leaf.command != "train" and leaf.key in ("data__table", "data__splits"):
+        changes |= {"data__table": None, "data__columns": None}
     options = [leaf.option] if leaf.option else []
     return values(leaf.command, *options, **{**changes, leaf.key: value})
 
@@ -268,6 +270,7 @@ OPTIONAL = {
     "EvalConfig.threads",
     "EvalConfig.precision",
     "EvalDataConfig.root",
+    "AuditDataConfig.root",
     "EvalDataConfig.batch_size",
     "EvalDataConfig.cache_gb",
     "EvalDataConfig.workers",
@@ -368,6 +371,20 @@ def test_a_face_detector_needs_a_mode_that_looks_for_faces() -> None:
 def test_a_network_and_its_input_size_are_checked_together() -> None:
     message = refusal("train", values("train", "model=mycnn", data__input_size=30))
     assert message.startswith("data.input_size=30 contradicts model=mycnn: ")
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "audit"])
+def test_a_table_has_a_column_for_splits(command: str) -> None:
+    options = ["data=table"] if command == "train" else []
+    assert refusal(command, values(command, *options, data__splits={"train": "a"})) == (
+        "data.splits contradicts data.table=/data/labels.csv: a column named split says which image is in which split"
+    )
+
+
+@pytest.mark.parametrize("command", ["eval", "audit"])
+def test_columns_are_those_of_a_table(command: str) -> None:
+    message = "data.columns needs data.table=FILE: these are the columns of a table"
+    assert refusal(command, values(command, data__table=None)) == message
 
 
 @pytest.mark.parametrize("key", ["class_map", "splits", "columns"])

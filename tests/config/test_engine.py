@@ -272,7 +272,13 @@ def test_a_dictionary_may_be_typed_as_text(text: str, value: dict[str, str | Non
     assert convert(text, dict[str, str | None] | None, "map") == value
 
 
-@pytest.mark.parametrize("text", ["a", "a: b", "{a: b", "[a]", "{a: [b]}", "{a: {b: c}}", "{[a]: b}", "", "{a: b} c"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a", "a: b", "{a: b", "[a]", "{a: [b]}", "{a: {b: c}}", "{[a]: b}", "", "{a: b} c"),
+        *("{a}", "{a: }", "{a: ''}", "{a: b, c}"),
+    ],
+)
 def test_text_that_is_no_dictionary_is_refused(text: str) -> None:
     with pytest.raises(UserError) as caught:
         convert(text, dict[str, str | None], "map")

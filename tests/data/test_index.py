@@ -336,6 +336,24 @@ def test_empty_split_folder_counts_as_missing(root: Path) -> None:
     }
 
 
+def test_images_are_listed_without_touching_them(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_files(root, "a/1.png", "a/2024-05-01/2.jpg", "b/3.PNG", "b/2024-05-01/4.jpg", "b/no ending")
+    touched: list[str] = []
+
+    def noted(function: Callable[..., object]) -> Callable[..., object]:
+        def call(path: Path, *args: object, **options: object) -> object:
+            touched.append(path.name)
+            return function(path, *args, **options)
+
+        return call
+
+    for name in ("stat", "open", "is_file", "exists"):
+        monkeypatch.setattr(Path, name, noted(getattr(Path, name)))
+    index = index_folder(root, {"a": "a"})
+    assert "no ending" in touched
+    assert not {Path(path).name for path in index.all_images().paths} & set(touched)
+
+
 def test_fingerprint_of_a_copy_is_equal(root: Path) -> None:
     names = ("Train/A/1.png", "Train/B/22.png", "Test/A/3.png")
     print_ = index_folder(make_files(root / "one", *names)).fingerprint()
@@ -416,7 +434,7 @@ def test_a_class_whose_name_cannot_be_shown_is_refused(root: Path, name: str) ->
     make_files(root, "Train/B/1.png")
     (root / "Train" / name).mkdir()
     (root / "Train" / name / "1.png").touch()
-    with pytest.raises(UserError, match=r"the class name 'A.*' cannot be printed; rename its folder") as caught:
+    with pytest.raises(UserError, match=r"the class name 'A.*' cannot be printed; rename it") as caught:
         index_folder(root)
     assert str(caught.value).isprintable()
 

@@ -7,7 +7,7 @@ import pytest
 from configuration import config_of
 from indexes import make_files
 
-from maskcls.data.index import index_folder
+from maskcls.data.index import index_folder, report_index
 from maskcls.data.layout import find_layout, split_of, suggestion
 from maskcls.errors import UserError
 
@@ -100,8 +100,6 @@ def test_two_folders_for_one_split_are_refused(root: Path, names: tuple[str, str
         (("a/cat", "a/dog", "b/cat", "b/dog"), "the folders 'a', 'b' all hold the same subfolders, 'cat', 'dog'; "),
         (("batch1/Cat", "batch2/cat"), "the folders 'batch1', 'batch2' all hold the same subfolders, 'cat'; "),
         (("a/A", "a/B", "a/C", "b/A", "b/B", "c/B", "c/A"), "'a', 'b', 'c' all hold the same subfolders, 'a', 'b'; "),
-        # splits within the classes
-        (("cat/train", "cat/test", "dog/train", "dog/test"), "'cat', 'dog' all hold the same subfolders, "),
         (("Train/x/A", "Train/x/B", "Train/y/A", "Train/y/B", "Test/A"), "'Train/x', 'Train/y' all hold the same "),
     ],
 )
@@ -126,9 +124,54 @@ def test_the_refusal_says_what_to_type(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("splits", "shown"),
+    [
+        (("train", "test"), "split folders 'test', 'train'"),
+        (("Validation",), "split folder 'Validation'"),
+        (("training_set", "test_set"), "split folders 'test_set', 'training_set'"),
+        (("train", "my test"), "split folder 'train'"),
+    ],
+)
+def test_splits_within_classes_are_not_mixed(root: Path, splits: tuple[str, ...], shown: str) -> None:
+    images(root, *(f"cats/{split}" for split in splits), "dogs/train", "dogs/val", "fish")
+    first = shown.partition("'")[2].partition("'")[0]
+    assert refusal(root) == (
+        f"ROOT: 'cats' would be a class, but it holds the {shown}; splits are expected outside of classes, such as "
+        f"{first}/cats: move the folders, or list the images in a table with a column split (data=table "
+        "data.table=FILE); 'data.class_map={cats: null, dogs: null}' leaves all such folders out; "
+        "'data.class_map={cats: cats, dogs: dogs}' makes a class of each and ignores these splits"
+    )
+    assert index_folder(root, {"cats": None, "dogs": None}).classes == ("fish",)
+    assert index_folder(root, {"cats": "cats", "dogs": "dogs"}).classes == ("cats", "dogs", "fish")
+    assert "'Train/cats' would be a class, " in refusal(images(root.parent / "set2", "Train/cats/train", "Train/a"))
+
+
+def test_a_folder_with_splits_of_its_own_is_no_class(root: Path) -> None:
+    images(root, "round", "square", "my other/Train/round", "my other/Train/square", "my other/Test/round")
+    assert refusal(root) == (
+        "ROOT: 'my other' would be a class, but it holds the split folders 'Test', 'Train'; data.root='ROOT/my other' "
+        """takes the splits of this folder alone; 'data.class_map={"my other": null}' leaves it out; """
+        """'data.class_map={"my other": "my other"}' makes a class of it and ignores these splits"""
+    )
+    assert index_folder(root, {"my other": None}).classes == ("round", "square")
+    assert index_folder(root / "my other").counts() == {
+        "train": {"round": 1, "square": 1},
+        "test": {"round": 1, "square": 0},
+    }
+
+
+def test_annotations_beside_images_with_splits_are_no_class(root: Path) -> None:
+    images(root, *(f"images/{split}/{name}" for split in ("train", "val") for name in ("round", "square")))
+    images(root, "annotations")
+    assert "'images' would be a class, but it holds the split folders 'train', 'val'; data.root=" in refusal(root)
+    assert list(index_folder(root / "images").splits) == ["train", "val"]
+
+
+@pytest.mark.parametrize(
     "folders",
     [
         ("cat/images", "dog/images"),
+        ("cat/test_images", "dog/eval"),
         ("cat/2023", "dog/2023"),
         ("cat/in", "dog/out"),
         ("cat", "cat/in", "dog/in"),
@@ -139,22 +182,35 @@ def test_classes_may_have_subfolders(root: Path, folders: tuple[str, ...]) -> No
     assert index_folder(images(root, *folders)).classes == ("cat", "dog")
 
 
-def test_subfolders_of_a_single_class_are_not_trained_on(root: Path) -> None:
+@pytest.mark.parametrize("name", ["kaggle/FMD", "seoul"])
+def test_a_folder_of_any_name_may_wrap_classes(root: Path, name: str) -> None:
+    images(root / name, "WithMask", "WithoutMask")
+    index = index_folder(root)
+    assert (index.root, index.classes) == (root / name, ("WithMask", "WithoutMask"))
+
+
+def test_subfolders_of_a_single_class_are_announced(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     images(root, "WithMask/ann", "WithMask/bob")
-    assert refusal(root) == (
-        "ROOT: holds a single folder, 'WithMask', with the folders 'ann', 'bob'; if these are the classes, type "
-        "data.root=ROOT/WithMask; if 'WithMask' is one, type 'data.class_map={WithMask: WithMask}'"
-    )
-    assert index_folder(root / "WithMask").classes == ("ann", "bob")
+    report_index(index_folder(root), root)
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{root}/WithMask: the classes are 'ann', 'bob'; if 'WithMask' is a class itself, type "
+        "'data.class_map={WithMask: WithMask}'"
+    ]
     assert index_folder(root, {"WithMask": "WithMask"}).classes == ("WithMask",)
 
 
 @pytest.mark.parametrize(
     "wrapping", ["Face Mask Dataset", "PetImages", "flower_photos", "1", "v2", "archive (3)", "dataset/images", "사진"]
 )
-def test_a_folder_that_only_wraps_others_is_passed_through(root: Path, wrapping: str) -> None:
+def test_a_folder_that_only_wraps_others_is_passed_through(
+    root: Path, wrapping: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     images(root / wrapping, "A", "B")
-    assert index_folder(root).root == root / wrapping
+    index = index_folder(root)
+    assert index.root == root / wrapping
+    report_index(index, root)
+    assert {record.levelname for record in caplog.records} == {"INFO"}
 
 
 def test_what_stands_beside_a_wrapping_folder_can_be_left_out(root: Path) -> None:

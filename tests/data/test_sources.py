@@ -1,5 +1,6 @@
 import errno
 import logging
+import shutil
 import threading
 from pathlib import Path
 from typing import Any, NoReturn
@@ -106,7 +107,7 @@ def test_open_dataset_of_a_missing_folder(tmp_path: Path, make: Any) -> None:
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("make", [folder, facemask12k, drawn])
+@pytest.mark.parametrize("make", [folder, facemask12k])
 def test_folder_that_is_there_satisfies(tmp_path: Path, make: Any) -> None:
     require_dataset(make(tmp_path))
 
@@ -164,8 +165,8 @@ def test_the_data_set_is_downloaded_only_if_asked_for(
 
 
 def test_synthetic_faces_are_drawn_as_configured(tmp_path: Path) -> None:
-    index = open_index(drawn(tmp_path))
-    assert index.root == tmp_path / DRAWN
+    index = open_index(drawn(tmp_path / "drawn"))
+    assert index.root == tmp_path / "drawn" / DRAWN
     assert index.counts() == {
         "train": {"WithMask": 3, "WithoutMask": 3},
         "val": {"WithMask": 2, "WithoutMask": 2},
@@ -177,24 +178,24 @@ def test_synthetic_faces_are_drawn_as_configured(tmp_path: Path) -> None:
 
 
 def test_synthetic_faces_are_drawn_once(tmp_path: Path, drawings: list[Path]) -> None:
-    first = open_index(drawn(tmp_path))
+    first = open_index(drawn(tmp_path / "drawn"))
     assert len(drawings) == 1
-    assert open_index(drawn(tmp_path)) == first
+    assert open_index(drawn(tmp_path / "drawn")) == first
     assert len(drawings) == 1
 
 
 @pytest.mark.parametrize("changes", [{"seed": 4}, {"train_images": 8}])
 def test_other_synthetic_faces_are_kept_apart(tmp_path: Path, changes: dict[str, int]) -> None:
-    first, other = open_index(drawn(tmp_path)), open_index(drawn(tmp_path, **changes))
+    first, other = open_index(drawn(tmp_path / "drawn")), open_index(drawn(tmp_path / "drawn", **changes))
     assert first.root != other.root
     assert first.fingerprint() != other.fingerprint()
-    assert open_index(drawn(tmp_path)).fingerprint() == first.fingerprint()
+    assert open_index(drawn(tmp_path / "drawn")).fingerprint() == first.fingerprint()
 
 
 def test_a_changed_drawing_is_drawn_anew(tmp_path: Path, drawings: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    first = open_index(drawn(tmp_path))
+    first = open_index(drawn(tmp_path / "drawn"))
     monkeypatch.setattr(synthetic, "DRAWING_VERSION", synthetic.DRAWING_VERSION + 1)
-    other = open_index(drawn(tmp_path))
+    other = open_index(drawn(tmp_path / "drawn"))
     assert len(drawings) == 2
     assert first.root != other.root
     assert first.root.is_dir()
@@ -223,7 +224,7 @@ def test_threads_that_ask_at_once_draw_once(tmp_path: Path, drawings: list[Path]
 
     def ask() -> None:
         barrier.wait(60)
-        found.append(open_index(drawn(tmp_path)).fingerprint())
+        found.append(open_index(drawn(tmp_path / "drawn")).fingerprint())
 
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
@@ -231,14 +232,14 @@ def test_threads_that_ask_at_once_draw_once(tmp_path: Path, drawings: list[Path]
     for thread in threads:
         thread.join()
     assert len(drawings) == 1
-    assert found == [open_index(drawn(tmp_path)).fingerprint()] * 2
+    assert found == [open_index(drawn(tmp_path / "drawn")).fingerprint()] * 2
 
 
 def test_drawn_faces_are_opened_without_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = open_index(drawn(tmp_path))
+    first = open_index(drawn(tmp_path / "drawn"))
     monkeypatch.setattr("filelock.FileLock", None)
     monkeypatch.setattr(Path, "mkdir", None)
-    assert open_index(drawn(tmp_path)) == first
+    assert open_index(drawn(tmp_path / "drawn")) == first
 
 
 def test_folder_that_cannot_be_made_for_drawing(tmp_path: Path) -> None:
@@ -252,8 +253,48 @@ def test_folder_that_cannot_be_written_for_drawing(tmp_path: Path, monkeypatch: 
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr("filelock.FileLock", refuse)
-    with pytest.raises(UserError, match=f"^data.root={tmp_path}: cannot write in this folder: Read-only file system$"):
-        open_index(drawn(tmp_path))
+    with pytest.raises(
+        UserError, match=f"^data.root={tmp_path / 'drawn'}: cannot write in this folder: Read-only file system$"
+    ):
+        open_index(drawn(tmp_path / "drawn"))
+
+
+@pytest.mark.parametrize("found", ["round", "1.png", "run.json", "v1_seed0_1_2_3_mine"])
+def test_faces_are_not_drawn_into_a_folder_of_something_else(tmp_path: Path, found: str) -> None:
+    root = tmp_path / "my shapes"
+    (root / found).mkdir(parents=True)
+    for check in (require_dataset, open_dataset):
+        with pytest.raises(UserError) as caught:
+            check(drawn(root))
+        assert str(caught.value) == (
+            f"data.root={root}: data=synthetic draws faces in a folder of their own, but this one holds '{found}'; to "
+            f"train on the images in it, type data=folder data.root='{root}' and no data=synthetic; to draw faces, "
+            "leave data.root out or name a new folder"
+        )
+    assert [path.name for path in root.iterdir()] == [found]
+
+
+def test_faces_are_drawn_beside_other_drawn_faces_and_hidden_files(tmp_path: Path) -> None:
+    root = open_index(drawn(tmp_path / "drawn")).root.parent
+    for name in (".DS_Store", f".{DRAWN}.partial", "v0_seed12_4_2_2.lock"):
+        (root / name).touch()
+    assert open_index(drawn(root, seed=4)).root == root / DRAWN.replace("seed3", "seed4")
+
+
+def test_drawn_faces_in_a_folder_of_images_are_no_class(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "set", {"": 6})
+    open_index(drawn(tmp_path / "drawn")).root.rename(root / DRAWN)
+    shutil.copytree(root / DRAWN, root / "WithMask" / DRAWN)
+    index = open_index(folder(root))
+    assert index.classes == ("WithMask", "WithoutMask")
+    assert sum(map(len, index.splits.values())) == 12
+    reason = "folder of drawn faces: 12 files"
+    assert index.left_out == {DRAWN: reason, f"WithMask/{DRAWN}": reason}
+
+
+def test_drawn_faces_can_be_opened_as_a_folder(tmp_path: Path) -> None:
+    root = open_index(drawn(tmp_path / "drawn")).root
+    assert open_index(folder(root.parent)).root == root
 
 
 def groups_table(path: Path, groups: dict[str, str]) -> Path:
@@ -282,7 +323,7 @@ def test_a_grouped_split_has_no_group_in_two_splits(dataset: Path, tmp_path: Pat
 
 
 def test_drawn_faces_are_groups_of_their_own(tmp_path: Path) -> None:
-    index, groups = open_dataset(drawn(tmp_path))
+    index, groups = open_dataset(drawn(tmp_path / "drawn"))
     assert groups is not None
     assert len({membership.group for membership in groups.values()}) == sum(map(len, index.splits.values()))
 

@@ -1,6 +1,7 @@
 """Labels in a table: what is read, and what is refused in one line."""
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def write(root: Path, *lines: str, end: str = "\n") -> Path:
 
 def test_paths_and_labels_are_read(root: Path) -> None:
     table = write(root, "path,label", "a/1.png,cat", "b/3.png,dog", "4.png,cat")
-    index, groups = index_table(table, table)
+    index, groups = index_table(table, table.parent)
     assert (index.root, index.classes, groups) == (root, ("cat", "dog"), None)
     assert {name: labelled(split) for name, split in index.splits.items()} == {
         "all": {"4.png": 0, "a/1.png": 0, "b/3.png": 1}
@@ -41,13 +42,33 @@ def test_paths_and_labels_are_read(root: Path) -> None:
 def test_splits_and_groups_are_read(root: Path) -> None:
     rows = ("a/1.png,cat,Train,g1", "a/2.png,dog,training,g2", "b/3.png,cat,valid,g3", "4.png,dog,test,g2")
     table = write(root, "path,label,split,group", *rows)
-    index, groups = index_table(table, table)
+    index, groups = index_table(table, table.parent)
     assert {name: labelled(split) for name, split in index.splits.items()} == {
         "train": {"a/1.png": 0, "a/2.png": 1},
         "val": {"b/3.png": 0},
         "test": {"4.png": 1},
     }
     assert groups == {path: Membership(f"g{number}") for path, number in zip(PATHS, (1, 2, 3, 2), strict=True)}
+
+
+def test_absolute_paths_below_the_root_are_its_files(root: Path) -> None:
+    table = write(root, "path,label", f"{root}/a/1.png,cat", f"{root}/b/../4.png,dog")
+    index, _ = index_table(table, root)
+    assert index.splits["all"].paths == ("4.png", "a/1.png")
+    assert set(index.left_out) == {"a/2.png", "b/3.png"}
+    again = write(root, "path,label", f"{root}/a/1.png,cat", "a/1.png,cat")
+    with pytest.raises(UserError, match=r"lines 2 and 3 both name a/1\.png"):
+        index_table(again, root)
+
+
+def test_a_name_in_the_other_spelling_of_unicode_is_found(root: Path) -> None:
+    composed, parted = (unicodedata.normalize(form, "마스크.png") for form in ("NFC", "NFD"))
+    table = write(make_files(root, parted), "path,label", f"{composed},mask", "4.png,none")
+    assert index_table(table, root)[0].splits["all"].paths == ("4.png", parted)
+    make_files(root, composed)
+    index, _ = index_table(table, root)
+    assert index.splits["all"].paths == ("4.png", composed)
+    assert index.left_out[parted] == "image that is not in data.table"
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -61,7 +82,7 @@ def test_tables_of_every_spreadsheet_are_read(root: Path, delimiter: str, mark: 
         f"4.png{delimiter}b",
     ]
     table = write(root, *lines, end=end)
-    index, _ = index_table(table, table, {"path": "File Name"})
+    index, _ = index_table(table, table.parent, {"path": "File Name"})
     assert index.classes == ("b", 'it\'s, a "cat"')
     assert index.splits["all"].paths == ("4.png", "a/1.png")
 
@@ -83,7 +104,7 @@ def test_columns_have_usual_names_or_are_named(root: Path, header: str, columns:
         wanted = {columns["label"]: "cat"}
     line = ",".join((cells | wanted).get(name.lower(), "0") for name in header.split(","))
     table = write(root, header, line)
-    assert index_table(table, table, columns)[0].classes == ("cat",)
+    assert index_table(table, table.parent, columns)[0].classes == ("cat",)
 
 
 def test_paths_may_be_relative_to_another_folder_and_have_backslashes(root: Path, tmp_path: Path) -> None:
@@ -94,12 +115,12 @@ def test_paths_may_be_relative_to_another_folder_and_have_backslashes(root: Path
 
 def test_a_class_map_applies_to_labels(root: Path) -> None:
     table = write(root, "path,label", "a/1.png,0", "a/2.png,1", "b/3.png,2", "4.png,0")
-    index, _ = index_table(table, table, class_map={"0": "cat", "1": None})
+    index, _ = index_table(table, table.parent, class_map={"0": "cat", "1": None})
     assert labelled(index.splits["all"]) == {"4.png": 1, "a/1.png": 1, "b/3.png": 0}
     assert index.classes == ("2", "cat")
     assert index.left_out == {"a/2.png": "image excluded by data.class_map"}
     with pytest.raises(UserError, match=r"^data\.class_map: .*labels.csv has no label '00'; did you mean '0'"):
-        index_table(table, table, class_map={"00": "cat"})
+        index_table(table, table.parent, class_map={"00": "cat"})
 
 
 @pytest.mark.parametrize(
@@ -125,7 +146,7 @@ def test_a_class_map_applies_to_labels(root: Path) -> None:
 def test_a_table_that_makes_no_sense_is_refused(root: Path, lines: tuple[str, ...], message: str) -> None:
     table = write(root, *lines)
     with pytest.raises(UserError) as caught:
-        index_table(table, table)
+        index_table(table, table.parent)
     assert str(caught.value).replace(f"{table}", "TABLE").replace(str(root), "ROOT") == f"data.table=TABLE: {message}"
 
 
@@ -139,7 +160,7 @@ def test_a_table_that_makes_no_sense_is_refused(root: Path, lines: tuple[str, ..
 def test_columns_that_are_none_are_refused(root: Path, columns: dict[str, str], message: str) -> None:
     table = write(root, "path,label", "4.png,a")
     with pytest.raises(UserError) as caught:
-        index_table(table, table, columns)
+        index_table(table, table.parent, columns)
     assert str(caught.value).replace(str(table), "TABLE") == message
 
 
@@ -190,15 +211,19 @@ def test_every_command_reads_a_table(images: Path, capsys: pytest.CaptureFixture
     assert cli.main("eval", ["ckpt=run", "plots=false", "hydra.run.dir=eval"]) == 0
     evaluation = record("eval")["evaluation"]
     assert (evaluation["split"], evaluation["data"]["fingerprint"]) == ("test", trained["fingerprint"])
+    # its images are known without the table, too
+    as_folder = ["ckpt=run", f"data.root={images}", "split=all", "plots=false", "hydra.run.dir=eval_folder"]
+    assert cli.main("eval", as_folder) == 0
+    assert record("eval_folder")["evaluation"]["data"]["in_train"] == 24
     # also elsewhere
     images.rename(images.with_name("moved"))
     capsys.readouterr()
     assert cli.main("eval", ["ckpt=run"]) == 2
-    assert "labels.csv any more: give data.table=FILE" in capsys.readouterr().err
+    assert f"{images} any more: give data.table=FILE" in capsys.readouterr().err
     moved = ["ckpt=run", "data.table=moved/labels.csv", "plots=false", "hydra.run.dir=eval_moved"]
     assert cli.main("eval", moved) == 0
     assert record("eval_moved")["evaluation"]["data"]["fingerprint"] == trained["fingerprint"]
-    assert cli.main("audit", ["data.root=moved", "data.table=moved/labels.csv", "hydra.run.dir=audit"]) == 0
+    assert cli.main("audit", ["data.table=moved/labels.csv", "hydra.run.dir=audit"]) == 0
     audited = record("audit")["data"]
     assert audited["files"] == {"all": {"WithMask": 16, "WithoutMask": 16}}
     assert audited["left_out"] == {"more.png": "image that is not in data.table"}

@@ -208,7 +208,11 @@ def photos(root: Path) -> Path:
         ("in", ["in/c.webp"], {"@eaDir": "system folder: 1 file"}),
         ("in/@eaDir", ["in/@eaDir/c.jpg"], {}),
         ("in/@eaDir/*", ["in/@eaDir/c.jpg"], {}),
-        ("*", ["a.PNG", "b.jpg"], {"/notes.txt": "not an image: a text file"}),
+        (
+            "*",
+            ["a.PNG", "b.jpg"],
+            {"/in": "folder that a pattern does not search: 2 files", "/notes.txt": "not an image: a text file"},
+        ),
         ("*.jpg", ["b.jpg"], {}),
         ("[ab].*", ["a.PNG", "b.jpg"], {}),
         (
@@ -232,6 +236,15 @@ def test_a_pattern_names_a_file_once(photos: Path) -> None:
         f"{photos}/gone.jpg": "dangling link: nothing does not exist",
         f"{photos}/z.jpg": f"listed already: is {photos}/b.jpg",
     }
+
+
+def test_a_pattern_tells_which_folders_it_does_not_search(root: Path) -> None:
+    make_files(root, "1.png", "album/2.png", "album/3.png")
+    assert find_images(f"{root}/*") == (
+        [root / "1.png"],
+        {f"{root}/album": "folder that a pattern does not search: 2 files"},
+    )
+    assert find_images(f"{root}/**") == ([root / "1.png", root / "album" / "2.png", root / "album" / "3.png"], {})
 
 
 def test_a_pattern_in_a_folder_with_brackets(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tables import read_table
 
 from maskcls.files import write_json
-from maskcls.reporting.leaderboard import write_leaderboard
+from maskcls.reporting.leaderboard import ranking, write_leaderboard
 
 
 def write_run(sweep: Path, name: str, accuracy: float | None = None, loss: float = 0.5, **record: Any) -> None:
@@ -34,6 +34,7 @@ def test_a_row_holds_the_figures_of_its_run(tmp_path: Path) -> None:
             "run": "0_a",
             "status": "finished",
             "val_accuracy": "0.875",
+            "val_balanced_accuracy": "",
             "val_loss": "0.25",
             "best_epoch": "2",
             "test_accuracy": "0.75",
@@ -51,6 +52,29 @@ def test_the_best_validation_accuracy_stands_first(tmp_path: Path) -> None:
     for name, accuracy in {"0": 0.5, "1": 0.9, "2": 0.7}.items():
         write_run(tmp_path, name, accuracy)
     assert names(tmp_path) == ["1", "2", "0"]
+
+
+@pytest.mark.parametrize(
+    ("selected", "order", "figure"),
+    [
+        (("accuracy", "accuracy"), ["0", "1"], "accuracy"),
+        (("balanced accuracy", "balanced accuracy"), ["1", "0"], "balanced accuracy"),
+        (("balanced accuracy", "accuracy"), ["0", "1"], "accuracy"),
+    ],
+)
+def test_what_chose_the_best_epochs_ranks_the_runs(
+    selected: tuple[str, str], order: list[str], figure: str, tmp_path: Path
+) -> None:
+    for name, accuracy, balanced, chosen in zip("01", (0.9, 0.8), (0.5, 0.75), selected, strict=True):
+        best = {"epoch": 1, "val_accuracy": accuracy, "val_balanced_accuracy": balanced, "val_loss": 0.5}
+        write_run(tmp_path, name, best=best, selected_by=chosen, test={"best": {"accuracy": 0.25}})
+    write_run(tmp_path, "2", status="failed", selected_by="accuracy")
+    assert names(tmp_path) == [*order, "2"]
+    heading, columns, first = ranking(tmp_path)[:3]
+    assert heading.startswith(f"ranking by validation {figure} (")
+    assert columns.split() == ["run", "status", "validation", *figure.split(), "test", "accuracy"]
+    shown = {"accuracy": "90.00", "balanced accuracy": "75.00"}[figure]
+    assert first.split() == [order[0], "finished", shown, "%", "25.00", "%"]
 
 
 def test_the_lower_loss_decides_between_equals(tmp_path: Path) -> None:

@@ -103,12 +103,15 @@ def test_what_is_not_known_or_done_is_said(tmp_path: Path) -> None:
     assert "Which files show one image is not known" in text
 
 
-def test_slices_without_images_have_no_accuracy_and_a_note_is_a_limit(tmp_path: Path) -> None:
-    found = metrics() | {"note": "synthetic faces"}
-    found["slices"]["unseen"] = {"images": 0}
-    text = card(tmp_path, record(None), found)
-    assert "\n| unseen | 0 |  |  |\n" in text
+def test_a_note_is_a_limit(tmp_path: Path) -> None:
+    text = card(tmp_path, record(None), metrics() | {"note": "synthetic faces"})
     assert "- Trained on synthetic faces.\n" in text
+
+
+def test_a_balanced_accuracy_that_was_not_measured_is_not_mentioned(tmp_path: Path) -> None:
+    content = record(None)
+    content["validation"]["best"]["balanced_accuracy"] = None
+    assert "balanced" not in card(tmp_path, content, None)
 
 
 def test_every_table_has_as_many_cells_as_columns(tmp_path: Path) -> None:

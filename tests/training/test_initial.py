@@ -1,11 +1,12 @@
 """Trainings that start from the weights of another one."""
 
+import signal
 from pathlib import Path
 
 import pytest
 import torch
-from images import write_dataset
-from runs import differences_of_weights, load, resume, train
+from images import write_dataset, write_unequal_dataset
+from runs import differences_of_weights, figures, interrupt_at, load, resume, tensors_of, train
 from trainings import ABOUT, tiny_state
 
 from maskcls.config import MyCNNConfig, ResNet18Config, TorchvisionConfig
@@ -69,14 +70,14 @@ def test_other_classes_and_images_are_said_and_make_the_last_layer_new(
     assert train(other, run, *SMALL, *STILL, *more) == 0
     assert differences_of_weights(load(first, BEST), load(run)) == ["classifier.bias", "classifier.weight"]
     error = capsys.readouterr().err
-    new = "init: new: classifier.weight, classifier.bias"
-    assert f"{new}, because it was trained for other classes: WithMask, WithoutMask\n" in error
-    assert "init: it was trained with data.normalization=Normalization(mean=(0.5685, " in error
+    new = "init: new values for classifier.weight, classifier.bias: the checkpoint"
+    assert f"{new} has other classes, WithMask, WithoutMask\n" in error
+    assert "init: the checkpoint was trained with another data.normalization\n" in error
     assert "Whether that holds images that are tested here is not known." in (run / "model_card.md").read_text()
     assert train(dataset, tmp_path / "large", *SMALL, *STILL, f"init={first}", "data.input_size=24") == 0
     error = capsys.readouterr().err
-    assert f"{new}, because it was trained at 16 pixels\n" in error
-    assert "init: it was trained with data.input_size=16, and is now with 24\n" in error
+    assert f"{new} was trained at 16 pixels\n" in error
+    assert "init: the checkpoint was trained with data.input_size=16, this training has 24\n" in error
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,24 @@ def test_a_resumed_training_does_not_need_them_any_more(dataset: Path, first: Pa
     assert resume(run, "epochs=2") == 0
     assert torch.isfinite(load(run).weights["classifier.bias"]).all()
     assert load(run).document.progress.epoch == 2
+
+
+@pytest.mark.parametrize("step", [2, 5])  # in the first epoch and in the second
+def test_an_interrupted_training_from_them_goes_on_bit_for_bit(
+    step: int, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_unequal_dataset(tmp_path / "set")
+    more = (f"init={first}", "data.sampling=classes", "select=balanced_accuracy", "ema_decay=0.9", "augment=light")
+    settings = (*SMALL, *more, "optim=adam", "epochs=3", "early_stopping.patience=2")
+    assert train(root, tmp_path / "whole", *settings) == 0
+    with monkeypatch.context() as patch:
+        interrupt_at(step, signal.SIGHUP, patch)
+        assert train(root, tmp_path / "run", *settings) == 129
+    assert resume(tmp_path / "run") == 0
+    for name in (LAST, BEST):
+        whole, run = load(tmp_path / "whole", name), load(tmp_path / "run", name)
+        assert not [key for key, value in tensors_of(whole).items() if not value.equal(tensors_of(run)[key])]
+    assert figures(tmp_path / "whole") == figures(tmp_path / "run")
 
 
 def test_weights_that_have_changed_since_the_training_began_are_refused(first: Path) -> None:

@@ -1,11 +1,15 @@
 """The loop: precisions, clipping, steps that are not finite, interruptions, rows and early stopping."""
 
 import dataclasses
+import itertools
+import logging
 import math
 import os
+import re
 import signal
 from collections.abc import Generator
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -239,7 +243,7 @@ class Bar:
 
     def __init__(self, **options: object) -> None:
         self.options = options
-        self.shown: list[dict[str, object]] = []
+        self.shown: list[tuple[str, bool]] = []
         self.updates: list[int] = []
 
     def __enter__(self) -> "Bar":
@@ -248,8 +252,8 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def set_postfix(self, **figures: object) -> None:
-        self.shown.append(figures)
+    def set_postfix_str(self, figures: str, *, refresh: bool) -> None:
+        self.shown.append((figures, refresh))
 
     def update(self, images: int) -> None:
         self.updates.append(images)
@@ -262,7 +266,7 @@ def test_a_progress_bar_shows_the_running_figures(monkeypatch: pytest.MonkeyPatc
         bars.append(Bar(**options))
         return bars[-1]
 
-    monkeypatch.setattr(loop, "tqdm", bar)
+    monkeypatch.setattr("tqdm.tqdm", bar)
     monkeypatch.setattr(loop, "REFRESH_SECONDS", -1)
     state = tiny_state()
     with pytest.raises(Interrupted):
@@ -270,10 +274,23 @@ def test_a_progress_bar_shows_the_running_figures(monkeypatch: pytest.MonkeyPatc
     train_one_epoch(state, tiny_batches(14), [], "epoch 1/2")
     first, second = bars
     assert (first.options["total"], first.options["initial"], first.options["desc"]) == (14, 0, "epoch 1/2")
-    assert (first.updates, second.updates, second.options["initial"]) == ([6], [6, 2], 6)
+    # a step that the interruption comes after is counted when the epoch goes on
+    assert (first.updates, second.updates, second.options["initial"]) == ([], [6, 2], 6)
     sums = state.sums
     assert sums is not None
-    assert second.shown[-1] == {"loss": f"{sums.loss:.4f}", "accuracy": f"{sums.accuracy:.2%}", "refresh": False}
+    assert second.shown[-1] == (f"loss {sums.loss:.4f}, accuracy {sums.accuracy:.2%}", False)
+
+
+def test_without_a_terminal_a_long_epoch_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = itertools.count(0, 25)  # seconds, a step each
+    monkeypatch.setattr("maskcls.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(loop, "REFRESH_SECONDS", -1)
+    train_one_epoch(tiny_state(), tiny_batches(38), [], "epoch 1/2")
+    lines = [re.sub(r"\d+\.\d+", "N", message) for message in caplog.messages]
+    assert lines == [f"epoch 1/2: {images} of 38 images, loss N, accuracy N%" for images in (18, 36)]
 
 
 def test_a_loss_that_is_not_finite_ends_the_training() -> None:
