@@ -18,6 +18,7 @@ from maskcls import __version__
 from maskcls.config import SCHEMAS, as_dictionary
 from maskcls.errors import MACHINE_ERRORS, MachineError, UserError
 from maskcls.files import remove_unfinished, replaced_atomically, table, write_json
+from maskcls.wording import counted
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -53,7 +54,8 @@ def claim_directory(wanted: Path, *, rename: bool) -> Path:
         except OSError as error:
             if not directory.exists():
                 kind = MachineError if error.errno in MACHINE_ERRORS else UserError
-                raise kind(f"{directory}: cannot make this folder: {error.strerror}") from None
+                cure = "; hydra.run.dir=FOLDER names another (in a sweep: hydra.sweep.dir)"
+                raise kind(f"{directory}: cannot make this folder: {error.strerror}{cure}") from None
         if not rename:
             if directory.is_dir() and _is_free(directory):
                 return directory.absolute()
@@ -118,10 +120,19 @@ def _find_checkpoint(path: Path, key: str) -> Path:
     if inside := sorted(file.name for file in path.glob("*.safetensors")):
         held = ", ".join(inside)
         raise UserError(f"{key}={path}: holds {held}: name one of them, or the run directory {path.parent}")
+    if runs := _runs_in(directory):
+        raise UserError(
+            f"{key}={path}: holds the {counted(len(runs), 'run')} of a sweep: name one of them, such as {key}={runs[0]}"
+        )
     if directory.is_dir():
         expected = "expected a checkpoint file or a run directory"
         raise UserError(f"{key}={path}: no {CHECKPOINTS}/{found.name} in this folder; {expected}")
     raise UserError(f"{key}={path}: no such file; a run writes RUN/{CHECKPOINTS}/{BEST} and {LAST}")
+
+
+def _runs_in(directory: Path) -> list[Path]:
+    """The run directories in a folder, which is that of a sweep."""
+    return sorted(file.parent for file in directory.glob("*/run.json"))
 
 
 def require_runs(directories: Sequence[Path]) -> None:
@@ -130,6 +141,12 @@ def require_runs(directories: Sequence[Path]) -> None:
     Raises:
         UserError: if there are fewer than two directories, or one holds no run.
     """
+    for directory in directories:
+        if not (directory / "run.json").is_file() and (runs := _runs_in(directory)):
+            named = ",".join(map(str, runs[:2])) + (",..." if len(runs) > 2 else "")
+            raise UserError(
+                f"runs: {directory} holds the {counted(len(runs), 'run')} of a sweep: name them, as in runs=[{named}]"
+            )
     if len(directories) < 2:
         raise UserError("runs: expected two run directories or more, as in runs=[A,B]")
     for directory in directories:

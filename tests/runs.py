@@ -1,7 +1,7 @@
 """Trainings through the command line: interrupted, resumed, and compared bit for bit."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,12 @@ from maskcls.training.state import TrainingState
 def train(root: Path, directory: Path, *overrides: str) -> int:
     """Train on the data set ``root`` into ``directory``; return the exit status."""
     fixed = ("data=folder", "plots=false", "threads=1", "evaluation.equalised_size=null", "precision=float32")
-    return cli.main("train", [*fixed, f"data.root={root}", f"hydra.run.dir={directory}", *overrides])
+    return cli.main("train", replaced([*fixed, f"data.root={root}", f"hydra.run.dir={directory}"], overrides))
+
+
+def replaced(fixed: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """All overrides, without those whose keys a later one sets."""
+    return list({override.partition("=")[0]: override for override in (*fixed, *overrides)}.values())
 
 
 def resume(directory: Path, *overrides: str) -> int:

@@ -122,7 +122,9 @@ def test_a_named_folder_that_is_not_free_is_refused(tmp_path: Path, kind: str) -
 def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path, parent: str, *, rename: bool) -> None:
     (tmp_path / "file").touch()
     wanted = tmp_path / parent / "run"
-    with pytest.raises(UserError, match=rf"^{re.escape(str(wanted))}: cannot make this folder: "):
+    with pytest.raises(
+        UserError, match=rf"^{re.escape(str(wanted))}: cannot make this folder: .*; hydra.run.dir=FOLDER "
+    ):
         claim_directory(wanted, rename=rename)
 
 
@@ -131,7 +133,7 @@ def test_a_full_disk_is_the_machines_failure(tmp_path: Path, monkeypatch: pytest
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(MachineError, match=r"/run: cannot make this folder: No space left on device$"):
+    with pytest.raises(MachineError, match=r"/run: cannot make this folder: No space left on device; "):
         claim_directory(tmp_path / "run", rename=True)
 
 
@@ -358,3 +360,17 @@ def test_initial_weights_are_searched_for_under_their_own_key(tmp_path: Path) ->
     (tmp_path / "a.safetensors").touch()
     with pytest.raises(UserError, match=r"^init=.*: holds a\.safetensors: name one of them"):
         find_checkpoint(tmp_path, "init")
+
+
+def test_a_sweep_is_no_run_but_names_its_runs(tmp_path: Path) -> None:
+    runs = [tmp_path / name for name in ("0_seed-1", "1_seed-2", "2_seed-3")]
+    for run in runs:
+        run.mkdir()
+        write_json(run / "run.json", {})
+    said = f"holds the 3 runs of a sweep: name one of them, such as ckpt={runs[0]}"
+    assert refusal(tmp_path) == said
+    with pytest.raises(UserError) as caught:
+        require_runs([tmp_path])
+    assert str(caught.value) == (
+        f"runs: {tmp_path} holds the 3 runs of a sweep: name them, as in runs=[{runs[0]},{runs[1]},...]"
+    )

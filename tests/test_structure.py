@@ -25,7 +25,7 @@ ARROWS = {
     "inference": "models data config cores errors",
     "models": "data run config files cores control_groups errors",
     "data": "config files cores progress errors wording",
-    "run": "config files errors",
+    "run": "config files errors wording",
     "config": "errors",
     "files": "errors",
     "cores": "control_groups",

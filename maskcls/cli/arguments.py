@@ -102,9 +102,31 @@ def read_arguments(arguments: Sequence[str], command: str = "train") -> CommandL
     return line.adding(*(_quote_path(override, is_sweep=line.is_sweep) for override in overrides))
 
 
+def refuse_repeated(arguments: Sequence[str]) -> None:
+    """Check that no key is set twice: the last value would count, and nobody would notice.
+
+    Raises:
+        UserError: one is.
+    """
+    typed: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, _ = argument.partition("=")
+        key = key.lstrip("+")
+        if not equals or key.startswith("-"):
+            continue
+        if key in typed:
+            raise UserError(f"{typed[key]} and {argument}: {key} is given twice; give it once")
+        typed[key] = argument
+
+
 def _read_flag(argument: str, remaining: list[str]) -> list[str]:
     """Return a flag and its value, which is taken off the remaining arguments if it stands there."""
     flag, equals, value = argument.partition("=")
+    if flag in ("--config-name", "-cn", "--config-path", "-cp"):
+        raise UserError(
+            f"{argument} is not an option: each command has its own configuration, as maskcls-eval has that of eval; "
+            "--config-dir FOLDER adds files of yours"
+        )
     if flag not in FLAGS:
         hint = nearest(flag, ["--config-dir"]) or f"; did you mean {flag.lstrip('-')}=...?"
         raise UserError(f"{argument} is not an option: values are set as key=value, without dashes{hint}")

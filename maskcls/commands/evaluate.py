@@ -114,7 +114,7 @@ def _open_data(config: EvalConfig, checkpoint: Checkpoint) -> tuple[EvaluationDa
     facts = file_facts(index.root, files, groups, trained_on)
     if faces is not None:
         facts["face"] = np.array([face.finding for face in faces], dtype=object)
-    _warn_about_origin(config.data.root, trained_with, index.root, is_own=is_own)
+    _warn_about_origin(config.data.root or config.data.table, trained_with, index.root, is_own=is_own)
     seen = int(facts.get("in_train", np.zeros(0)).sum())
     _report_seen(split, len(files), seen, is_own=is_own)
     reduced = open_reduced(image_files, config.evaluation.equalised_size, config.data)
@@ -197,13 +197,13 @@ def _key_of(trained_with: AnyDataConfig) -> str:
     return "data.table=FILE" if isinstance(trained_with, TableConfig) else "data.root=FOLDER"
 
 
-def _warn_about_origin(root: Path | None, trained_with: AnyDataConfig, found: Path, *, is_own: bool) -> None:
+def _warn_about_origin(named: Path | None, trained_with: AnyDataConfig, found: Path, *, is_own: bool) -> None:
     """Warn if the files are almost, but not quite, the training's."""
     if is_own:
         return
-    if root is None:
+    if named is None:
         log.warning("the data in %s is not what this checkpoint was trained with: files differ", found)
-    elif root == trained_with.root:
+    elif found == trained_with.root:
         log.warning(
             "%s is where this checkpoint was trained, with other files or splits: it may know some of the images", found
         )

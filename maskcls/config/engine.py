@@ -126,7 +126,15 @@ def as_dictionary(config: Any) -> dict[str, Any]:
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return ``; did you mean 'X'?`` for the most similar of ``names``, or nothing."""
     candidates = list(names)
-    matches = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, candidates, n=9, cutoff=0.6)
+    # whole words count more than letters: image_size is input_size, not resize
+    words = set(re.split("[._]", name))
+
+    def likeness(candidate: str) -> tuple[float, bool]:
+        ratio = difflib.SequenceMatcher(None, candidate, name).ratio()
+        return ratio + 0.1 * bool(words & set(re.split("[._]", candidate))), candidate[:1] == name[:1]
+
+    matches = sorted(close, key=likeness, reverse=True)
     # 'lr' for 'optim.lr': a key typed without its group
     matches = matches or [c for c in candidates if c.rpartition(".")[2] == name.rpartition(".")[2]]
     return f"; did you mean '{matches[0]}'?" if matches else ""

@@ -94,20 +94,21 @@ def open_images(files: Mapping[str, ImageFiles], storage: Storage) -> OpenedImag
     limit = _exceeded_limit(needed, storage) if missing else None
     if limit is None:
         return _open_cached(files, storage.cache_dir, threads, use_damaged=use_damaged)
-    message = "the images take %.1f GB at %d pixels, more than %s: not cached, but decoded in %d threads each time"
-    log.info(message, needed / 1e9, missing[0].size, limit, threads)
+    if limit:
+        message = "the images take %.1f GB at %d pixels, more than %s: not cached, but decoded in %d threads each time"
+        log.info(message, needed / 1e9, missing[0].size, limit, threads)
     damaged = _require_readable(files, storage.cache_dir, threads, use_damaged=use_damaged)
     streamed = {name: StreamedImages(part, threads=threads, damaged=damaged) for name, part in files.items()}
     return OpenedImages({**streamed}, damaged)
 
 
 def _exceeded_limit(needed: int, storage: Storage) -> str | None:
-    """Name the limit that keeps ``needed`` bytes out of the cache, for the log; None if there is none."""
+    """Name the limit that keeps ``needed`` bytes out of the cache; None for none, empty if it is logged already."""
     folder = storage.cache_dir
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not os.access(existing, os.W_OK):
         log.warning("data.cache_dir=%s: cannot write in this folder, so nothing is cached", folder)
-        return f"can be written to data.cache_dir={folder}"
+        return ""
     if storage.cache_gb is None:
         is_exceeded, limit = needed > shutil.disk_usage(existing).free / 2, "half of the disk space that is free"
     else:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from maskcls.config import nearest
 from maskcls.data.layout import Layout, class_name, find_layout, is_vague, is_wrapper, listed, plain_path, suggestion
-from maskcls.data.left_out import EMPTY, HIDDEN, NO_CLASSES, OWN, SYSTEM, endings, report_left_out, summaries
+from maskcls.data.left_out import HIDDEN, NO_CLASSES, OWN, SYSTEM, endings, report_left_out, summaries, without_images
 from maskcls.data.walk import list_images
 from maskcls.errors import MACHINE_ERRORS, UserError
 from maskcls.progress import progress
@@ -147,8 +147,7 @@ def index_folder(root: Path, class_map: ClassMap | None = None, splits: Mapping[
         raise _without_classes(layout, left_out)
     without = [folder for folder in class_folders if not listing.images[folder]]
     for folder in without:
-        _require_nothing(layout, folder, listing.left_out)
-    left_out |= dict.fromkeys(without, EMPTY)
+        left_out[folder] = _require_nothing(layout, folder, listing.left_out)
 
     name_of = {folder: mapping.get(class_name(folder)) or class_name(folder) for folder in class_folders}
     named = {
@@ -250,8 +249,8 @@ def _without_classes(layout: Layout, left_out: Mapping[str, str]) -> UserError:
     return UserError(f"{layout.root}: no images in class folders; {expected}{found}")
 
 
-def _require_nothing(layout: Layout, folder: str, left_out: Mapping[str, str]) -> None:
-    """Check that a class folder without images is empty: a class must not be lost.
+def _require_nothing(layout: Layout, folder: str, left_out: Mapping[str, str]) -> str:
+    """Check that a class folder without images is empty, and return that as a reason: a class must not be lost.
 
     Raises:
         UserError: it holds files.
@@ -266,6 +265,7 @@ def _require_nothing(layout: Layout, folder: str, left_out: Mapping[str, str]) -
             f"{layout.root}: the class folder '{folder}' has {counted(len(files), 'file')} but no image "
             f"({endings(files)}: {reasons}); {suggestion({class_name(folder): None})} leaves it out"
         )
+    return without_images(inside.values())
 
 
 def require_classes(index: Index) -> None:
@@ -303,9 +303,13 @@ def match_classes(index: Index, classes: Iterable[str], class_map: ClassMap | No
     unknown = [name for name in index.classes if name not in names]
     if unknown:
         mapped = dict(class_map or {}) | {name: _counterpart(name, names) for name in unknown}
+        advice = f"type {suggestion(mapped)} (null leaves a folder out)"
+        if not any(mapped.values()):  # whatever they are called
+            example = suggestion({unknown[0]: names[0]})
+            advice = f"if they mean the same, say which is which, as in {example}; null leaves a folder out"
         raise UserError(
             f"{index.root}: {listed(unknown)} {'is not a class' if len(unknown) == 1 else 'are not classes'} of the "
-            f"model, which has {listed(names)}; type {suggestion(mapped)} (null leaves a folder out)"
+            f"model, which has {listed(names)}; {advice}"
         )
     new_label = [names.index(name) for name in index.classes]
     splits = {

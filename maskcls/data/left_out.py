@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from maskcls.data.formats import HEAD_BYTES, described, format_of
@@ -58,7 +58,8 @@ NO_IMAGE, NO_FILE, CLOSED = "not an image", "not a file", "cannot be opened"
 DANGLING, REPEATED = "dangling link", "listed already"
 RUNS, DRAWN = OWN = ("folder of runs", "folder of drawn faces")
 LOOSE, OUTSIDE = "image outside of the class folders", "folder beside the splits"
-EMPTY, NO_CLASSES = "empty folder", "split folder without images in class folders"
+EMPTY, NO_IMAGES = "empty folder", "class folder without images"
+NO_CLASSES = "split folder without images in class folders"
 MAPPED, NOT_IN_TABLE = "excluded by data.class_map", "image that is not in data.table"
 COPY = "copy of an image that is evaluated"
 UNSEARCHED = "folder that a pattern does not search"
@@ -144,11 +145,27 @@ def summaries(left_out: Mapping[str, str]) -> Iterator[str]:
         by_kind.setdefault(kind_of(reason), []).append(path)
     for kind, paths in by_kind.items():
         example = paths[0] if paths[0].isprintable() else ascii(paths[0])
+        details = [left_out[path].partition(": ")[2] for path in paths] if "folder" in kind.split() else []
+        held = _total(details)
         if len(paths) == 1:
-            yield f"{kind}: {example}"
+            yield f"{kind}: {example}{held and f' ({held})'}"
         else:
-            several = "" if "folder" in kind.split() else f"{endings(paths)}, "
-            yield f"{kind}: {len(paths)} ({several}such as {example})"
+            several = held if details else endings(paths)
+            yield f"{kind}: {len(paths)} ({several and f'{several}, '}such as {example})"
+
+
+def _total(details: Sequence[str]) -> str:
+    """Add up what folders hold: ``3 files``; of other details, the first one."""
+    counts = [re.fullmatch(r"(\d+) files?", detail) for detail in details]
+    if details and all(counts):
+        return counted(sum(int(count[1]) for count in counts if count), "file")
+    return next(iter(details), "")
+
+
+def without_images(reasons: Iterable[str]) -> str:
+    """Return why a class folder without images is left out, which holds what is left out for these reasons."""
+    held = Counter(map(kind_of, reasons))
+    return f"{NO_IMAGES}: {', '.join(counted(count, kind) for kind, count in held.items())}" if held else EMPTY
 
 
 def endings(paths: Iterable[str]) -> str:

@@ -71,7 +71,7 @@ def overrides() -> "SearchStrategy[list[str]]":
     any_value = st.sampled_from(sorted(VALUES)).flatmap(
         lambda key: st.sampled_from(VALUES[key]).map(lambda value: f"{key}={value}")
     )
-    all_right = st.lists(right, max_size=6)
+    all_right = st.lists(right, max_size=6, unique=True)  # a key that is given twice is refused
     anything = st.lists(st.one_of(any_value, any_value, st.sampled_from(WRONG + ODD)), min_size=1, max_size=4)
     return st.one_of(all_right, all_right, anything)
 
@@ -96,11 +96,15 @@ class CommandLines:
         """Run a training with overrides, on the command line or in a configuration file."""
         place = Path(tempfile.mkdtemp(dir=self.folder))
         more = experiment(place, overrides) if as_file else overrides
-        command = [
-            "train", "model=mycnn", "data=folder", f"data.root={self.root}", "epochs=1", "plots=false", "threads=1",
+        settings = [
+            "model=mycnn", "data=folder", f"data.root={self.root}", "epochs=1", "plots=false", "threads=1",
             "data.input_size=16", "data.batch_size=8", f"data.cache_dir={self.folder / 'cache'}",
-            "evaluation.equalised_size=null", "device=cpu", *more, f"hydra.run.dir={place / 'run'}",
+            "evaluation.equalised_size=null", "device=cpu",
         ]  # fmt: skip
+        # a key that is given twice is refused, which would be all that is tried
+        given = {override.partition("=")[0] for override in more}
+        kept = [override for override in settings if override.partition("=")[0] not in given]
+        command = ["train", *kept, *more, f"hydra.run.dir={place / 'run'}"]
         output = io.StringIO()
         try:
             with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):

@@ -77,10 +77,8 @@ class MutatedImages:
     def train(self, cache_gb: str) -> tuple[int | None, list[str]]:
         """Train on the images; return how many it used, and what is wrong."""
         run = self.folder / f"run_{cache_gb}"
-        command = Trainings(self.root, self.processes).command("mycnn", run, self.folder / "cache")
-        ended = self.processes.run(
-            *command, "epochs=1", "data.on_bad_image=use", f"data.cache_gb={cache_gb}", "optim.lr=0.0001"
-        )
+        command = Trainings(self.root, self.processes).command("mycnn", run, self.folder / "cache", epochs=1)
+        ended = self.processes.run(*command, "data.on_bad_image=use", f"data.cache_gb={cache_gb}", "optim.lr=0.0001")
         if ended.status or ended.has_traceback:
             return None, [f"training: {ended}"[-700:]]
         data = json.loads((run / "run.json").read_text())["data"]

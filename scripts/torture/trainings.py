@@ -18,7 +18,7 @@ MODELS = {
     "resnet18": ("model=resnet18", "data.input_size=32", "augment=flip", "optim.lr=0.001"),
     "vgg16": ("model=vgg16", "data.input_size=32", "optim.lr=0.001"),
 }
-SETTINGS = ("data=folder", "data.batch_size=16", "epochs=3", "plots=false", "threads=1", "data.workers=1")
+SETTINGS = ("data=folder", "data.batch_size=16", "plots=false", "threads=1", "data.workers=1")
 
 
 def write_faces(root: Path, counts: Mapping[str, int]) -> Path:
@@ -58,10 +58,10 @@ class Trainings:
     root: Path
     processes: Processes
 
-    def command(self, model: str, run: Path, cache: Path) -> list[str]:
+    def command(self, model: str, run: Path, cache: Path, epochs: int = 3) -> list[str]:
         """The command that trains a model of `MODELS`."""
         places = (f"data.root={self.root}", f"hydra.run.dir={run}", f"data.cache_dir={cache}")
-        return ["train", *MODELS[model], *SETTINGS, *places]
+        return ["train", *MODELS[model], *SETTINGS, f"epochs={epochs}", *places]
 
     def train(self, model: str, run: Path, cache: Path) -> float:
         """Train a model, and return how many seconds it took.

@@ -36,8 +36,9 @@ def test_the_value_of_info_may_be_left_out(
         ("-x", "-x is not an option: values are set as key=value, without dashes; did you mean x=...?"),
         (
             "--config-path=configs",
-            "--config-path=configs is not an option: values are set as key=value, without dashes; "
-            "did you mean '--config-dir'?",
+            "--config-path=configs is not an option: each command has its own configuration, "
+            "as maskcls-eval has that of eval; "
+            "--config-dir FOLDER adds files of yours",
         ),
         ("--cfg", "--cfg=: expected one of job, hydra, all"),
         ("--cfg=jobs", "--cfg=jobs: expected one of job, hydra, all"),
@@ -65,7 +66,8 @@ def test_a_wrong_flag_is_refused(typed: str, message: str) -> None:
         ("--lr 0.1", "--lr is not an option: values are set as key=value, without dashes; did you mean lr=...?"),
         (
             "--config-name eval",
-            "--config-name is not an option: values are set as key=value, without dashes; did you mean '--config-dir'?",
+            "--config-name is not an option: each command has its own configuration, as maskcls-eval has that of eval; "
+            "--config-dir FOLDER adds files of yours",
         ),
         ("--cfg jobs", "--cfg=jobs: expected one of job, hydra, all"),
         ("--multirun=3", "--multirun=3: --multirun takes no value"),
@@ -140,3 +142,27 @@ def test_what_needs_no_quotes_is_left_alone(override: str) -> None:
 )
 def test_the_last_folder_of_configuration_files_counts(typed: list[str], config_dir: str | None) -> None:
     assert read_arguments(typed).config_dir == config_dir
+
+
+@pytest.mark.parametrize(
+    ("typed", "key"),
+    [
+        (["epochs=1", "epochs=2"], "epochs"),
+        (["data=folder", "data=synthetic"], "data"),
+        (["+epochs=1", "epochs=1"], "epochs"),
+        (["data.root=a b", "data.root='c'"], "data.root"),
+        (["seed=1,2", "seed=3"], "seed"),
+        (["hydra.run.dir=a", "hydra.run.dir=b"], "hydra.run.dir"),
+        (["hydra/launcher=basic", "hydra/launcher=basic"], "hydra/launcher"),
+        (["resume=a", "resume=b"], "resume"),
+    ],
+)
+@pytest.mark.parametrize("flags", [[], ["-m"], ["--cfg", "job"]])
+def test_a_key_is_given_once(command: Command, typed: list[str], key: str, flags: list[str]) -> None:
+    result = command("train", typed[0], *flags, typed[1])
+    assert_refused(result, f"maskcls-train: {typed[0]} and {typed[1]}: {key} is given twice; give it once")
+
+
+def test_keys_of_one_group_are_given_beside_each_other(command: Command) -> None:
+    result = command("train", "data=synthetic", "data.seed=1", "seed=1", "optim=adam", "optim.lr=1", "--cfg", "job")
+    assert (result.status, result.err) == (0, "")

@@ -12,6 +12,7 @@ import pytest
 import torch
 from configuration import small, start_run
 from images import write_dataset
+from runs import replaced
 
 from maskcls import cli
 from maskcls.commands.train import train
@@ -25,8 +26,8 @@ SETTINGS = ("model=mycnn", "data=folder", "data.input_size=16", "data.batch_size
 
 
 def sweep(root: Path, *overrides: str) -> int:
-    arguments = ["-m", *SETTINGS, f"data.root={root}", "precision=float32", "plots=false", *overrides]
-    return cli.main("train", [*arguments, "hydra.sweep.dir=sweep"])
+    fixed = ["-m", *SETTINGS, f"data.root={root}", "precision=float32", "plots=false", "hydra.sweep.dir=sweep"]
+    return cli.main("train", replaced(fixed, overrides))
 
 
 def test_nothing_leaks_from_job_to_job(dataset: Path, tmp_path: Path) -> None:

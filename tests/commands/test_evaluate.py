@@ -183,6 +183,18 @@ def test_changed_training_data_is_noticed(tmp_path: Path, caplog: pytest.LogCapt
     assert "is not what this checkpoint was trained with" in caplog.text
 
 
+def test_other_data_that_was_asked_for_is_no_news(
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = write_dataset(tmp_path / "other", {"": 3})
+    paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
+    rows = [f"{path},{path.partition('/')[0]}" for path in paths]
+    (root / "labels.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    for other in (f"data.root={root}", f"data.table={root / 'labels.csv'}"):
+        evaluated(tmp_path, f"ckpt={trained}", other)
+    assert "this checkpoint was trained" not in caplog.text
+
+
 def test_the_trainings_own_images_are_recognised_in_another_place(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "set", {"": 20})
     config = small(root)

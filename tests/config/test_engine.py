@@ -244,6 +244,13 @@ def test_a_path_becomes_absolute(typed: str, path: str, tmp_path: Path, monkeypa
     assert convert(typed, Path, "key") == expected
 
 
+def test_a_whole_word_counts_more_than_letters() -> None:
+    names = ["batch_size", "input_size", "resize", "eval_batch_size"]
+    assert nearest("image_size", names) == "; did you mean 'input_size'?"
+    assert nearest("rsize", names) == "; did you mean 'resize'?"
+    assert nearest("bach_size", names) == "; did you mean 'batch_size'?"
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [

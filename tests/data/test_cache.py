@@ -461,6 +461,7 @@ def test_nothing_is_cached_in_a_folder_that_cannot_be_written(
     images = open_images(splits(root, 16), config(cache_dir)).images
     assert all(isinstance(split, StreamedImages) for split in images.values())
     assert f"data.cache_dir={cache_dir}: cannot write in this folder, so nothing is cached" in caplog.text
+    assert "the images take" not in caplog.text  # they would fit
     assert not cache_dir.exists() or kept(cache_dir) == []
     monkeypatch.undo()
     open_images(splits(root, 16), config(cache_dir))

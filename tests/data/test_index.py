@@ -147,6 +147,13 @@ def test_a_class_is_used_whatever_its_files_are_called(root: Path) -> None:
     assert labelled(index_folder(root).splits["all"]) == {"A/1.png": 0, "B/2": 1, "B/2.jpg_large": 1, "C/3.jfif": 2}
 
 
+def test_a_class_folder_of_hidden_files_is_not_called_empty(root: Path) -> None:
+    make_files(root, "A/1.png", "B/1.png", "C/.a.jpg", "C/.DS_Store", "C/@eaDir/1.jpg", "D/")
+    left_out = index_folder(root).left_out
+    assert left_out["C"] == "class folder without images: 2 hidden files, 1 system folder"
+    assert left_out["D"] == "empty folder"
+
+
 def test_a_class_never_vanishes(root: Path) -> None:
     make_files(root, "A/1.png", "B/1.png", "C d/1.raw", "C d/2.RAW", "C d/3")
     with pytest.raises(UserError) as caught:
@@ -408,6 +415,16 @@ def test_match_classes_suggests_a_class_map_that_can_be_pasted(root: Path) -> No
     assert match_classes(index_folder(root, class_map), ("WithMask", "WithoutMask"), class_map).counts() == {
         "all": {"WithMask": 2, "WithoutMask": 2}
     }
+
+
+def test_match_classes_says_how_to_write_a_class_map_if_no_name_is_alike(root: Path) -> None:
+    index = index_folder(make_files(root, "cats/1.png", "dogs/1.png"))
+    with pytest.raises(UserError) as caught:
+        match_classes(index, ("WithMask", "WithoutMask"))
+    assert str(caught.value) == (
+        f"{root}: 'cats', 'dogs' are not classes of the model, which has 'WithMask', 'WithoutMask'; if they mean the "
+        "same, say which is which, as in 'data.class_map={cats: WithMask}'; null leaves a folder out"
+    )
 
 
 def test_match_classes_refuses_a_class_map_to_other_classes(root: Path) -> None:

@@ -30,8 +30,23 @@ def test_what_is_left_out_is_summarised_by_kind_and_ending(caplog: pytest.LogCap
     )
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", "left out, not an image: 3 (2 .txt, 1 without an ending, such as A/a.txt)"),
-        ("INFO", "left out, system folder: 2 (such as A/@eaDir)"),
+        ("INFO", "left out, system folder: 2 (41 files, such as A/@eaDir)"),
         ("WARNING", "left out, image outside of the class folders: 2 (2 .png, such as 'new\\nline.png')"),
+    ]
+
+
+def test_the_summary_says_how_much_a_folder_holds(caplog: pytest.LogCaptureFixture) -> None:
+    report_left_out(
+        {
+            "train_aug": "folder beside the splits: 40 files",
+            "C": "class folder without images: 1 hidden file",
+            "D": "empty folder",
+        }
+    )
+    assert caplog.messages == [
+        "left out, folder beside the splits: train_aug (40 files)",
+        "left out, class folder without images: C (1 hidden file)",
+        "left out, empty folder: D",
     ]
 
 
