@@ -144,15 +144,18 @@ def inspect_files(
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Let functions of OpenCV and torch use a single thread, because several threads call them.
+    """Let functions of OpenCV, torch and NumPy use a single thread, because several threads call them.
 
     Threads that share small pieces of work wait for each other, the more so where other programs use the cores.
     """
+    from threadpoolctl import threadpool_limits
+
     before = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(limits=1, user_api="blas"):
+            yield
     finally:
         cv2.setNumThreads(before[0])
         torch.set_num_threads(before[1])
