@@ -45,12 +45,14 @@ class UnreadableFilesError(UserError):
 
     def __init__(self, faults: Mapping[str, str], count: int, damaged: Collection[str] = ()) -> None:
         shown = "; ".join([*faults.values()][:3]) + ("; ..." if len(faults) > 3 else "")
-        files = f"{len(faults)} of {count} image files cannot be read"
-        ways = "data.on_bad_image=skip leaves them out"
+        what, ways = "cannot be read", "data.on_bad_image=skip leaves them out"
         if damaged:
-            files += f" ({len(damaged)} only in part)"
+            is_all = len(damaged) == len(faults)
+            what = (
+                f"{'is' if len(faults) == 1 else 'are'} damaged" if is_all else f"{what} ({len(damaged)} only in part)"
+            )
             ways += ", use takes what is left of damaged ones"
-        super().__init__(f"{files}; repair or remove them, or {ways}: {shown}")
+        super().__init__(f"{len(faults)} of {count} image files {what}; repair or remove them, or {ways}: {shown}")
         self.faults, self.damaged = dict(faults), frozenset(damaged)
 
 
@@ -180,7 +182,9 @@ def _not_an_image(head: bytes) -> str:
         what = "a camera's raw photograph"
     if what == "a Git LFS pointer":
         return f"{what}, not an image; git lfs pull fetches the image"
-    if what.endswith((" film", " image", " photograph", " floats")):
+    if what.endswith(" film"):
+        return f"{what}, which maskcls does not read; extract its frames as JPEG or PNG"
+    if what.endswith((" image", " photograph", " floats")):
         return f"{what}, which maskcls does not read; {_CONVERT}"
     return f"{what}, not an image"
 

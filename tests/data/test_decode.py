@@ -183,7 +183,10 @@ def test_any_path(tmp_path: Path, name: str) -> None:
         (b"just text", "a text file, not an image"),
         (b"<html>not found</html>" * 50, "an HTML page, not an image"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", LFS),
-        (b"\0\0\0\x18ftypisom\0\0\0\0isomavc1", "an MP4 film, which maskcls does not read; convert it to JPEG or PNG"),
+        (
+            b"\0\0\0\x18ftypisom\0\0\0\0isomavc1",
+            "an MP4 film, which maskcls does not read; extract its frames as JPEG or PNG",
+        ),
         (bytes(1000), "zeros only, not an image"),
         (bytes(range(1, 200)), "unknown content, not an image"),
         (b"\x89PNG\r\n\x1a\n", "cut off: its end is missing"),
@@ -476,6 +479,11 @@ def test_the_faults_of_three_files_are_shown_and_all_are_kept() -> None:
     assert str(damaged).startswith(
         f"4 of 9 image files cannot be read (1 only in part); {ways}, use takes what is left of damaged ones: "
     )
+    assert str(UnreadableFilesError(faults, 9, faults)).startswith(
+        f"4 of 9 image files are damaged; {ways}, use takes "
+    )
+    one = {"a.jpg": "a.jpg: cut off"}
+    assert str(UnreadableFilesError(one, 9, one)).startswith(f"1 of 9 image files is damaged; {ways}, use takes ")
 
 
 @pytest.mark.realdata
