@@ -198,7 +198,7 @@ def _copies(files: Labelled, links: Sequence[Link], few_features: int) -> Iterat
     edited = sum(link.evidence == EDITED for link in links)
     if edited:
         shows = "shows one image" if edited == 1 else "show one image each"
-        pairs = f"{edited} pair{'' if edited == 1 else 's'} of files"
+        pairs = f"{counted(edited, 'pair')} of files"
         yield "note", f"{pairs} {shows} with a part replaced: related, but not near-duplicates"
     if few_features:
         has = "has" if few_features == 1 else "have"

@@ -30,7 +30,7 @@ from maskcls.training.batches import TrainingBatches
 from maskcls.training.build import build_state
 from maskcls.training.checkpoints import CheckpointWriter
 from maskcls.training.collapse import CollapsedError, CollapsePolicy, chance_loss, more_careful
-from maskcls.training.data import TrainingData, keep_resident, load_data, weights_of
+from maskcls.training.data import TrainingData, draws_alike, keep_resident, load_data, weights_of
 from maskcls.training.initial import origin_of, start_from
 from maskcls.training.loop import NotFiniteError, Plan, fit
 from maskcls.training.memory import explained_training, with_batch_size
@@ -93,8 +93,8 @@ def train(config: TrainConfig, run: Run) -> float:
     _record(run, config, data, machine)
     if run.record["pretrained"]:
         log.info("model.pretrained=true: torchvision's ImageNet weights, except for the last layer, which is new")
-    draws_alike = weights_of(config.data, data) is not None
-    report_sizes(data.index.counts()["val"], advice(data.index.counts()["train"], draws_alike=draws_alike))
+    images = data.index.counts()
+    report_sizes(images["val"], advice(images["train"], draws_alike=draws_alike(config.data)))
     rows = _train_with_retries(config, run, data, machine, stored)
     _record_validation(run, len(data.splits["val"]))
     with run.phase("test"):

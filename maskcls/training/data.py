@@ -110,13 +110,18 @@ def _normalization(config: DataConfig, train: LabelledImages) -> Normalization:
             return measure(train.images)
 
 
+def draws_alike(config: DataConfig) -> bool:
+    """Whether training draws images at random, all classes equally often, rather than each image once an epoch."""
+    return config.sampling in ("groups", "classes") or (config.sampling == "auto" and config.split == "grouped")
+
+
 def weights_of(config: DataConfig, data: TrainingData) -> list[float] | None:
     """The sampling weight of each training image; None if each is drawn once an epoch.
 
     Raises:
         UserError: if ``data.sampling`` needs groups, and they are not known.
     """
-    if config.sampling == "files" or (config.sampling == "auto" and config.split != "grouped"):
+    if not draws_alike(config):
         return None
     files = data.index.splits["train"]
     if config.sampling == "classes":

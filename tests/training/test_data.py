@@ -14,7 +14,7 @@ from images import write_dataset, write_unequal_dataset
 from maskcls.data.statistics import IMAGENET, STUDY
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
-from maskcls.training.data import keep_resident, load_data, weights_of
+from maskcls.training.data import draws_alike, keep_resident, load_data, weights_of
 
 # bytes of the 64 images for training and validation
 CACHED_BYTES = 64 * 16 * 16 * 3
@@ -134,6 +134,7 @@ def test_sampling_follows_the_split_by_itself(
 ) -> None:
     config = small(dataset, grouped[0], f"data.sampling={sampling}", f"data.split={split}").data
     assert (weights_of(config, load_data(config)) is not None) is is_weighted
+    assert draws_alike(config) is is_weighted
 
 
 def test_classes_are_drawn_alike_whatever_their_size(tmp_path: Path) -> None:
