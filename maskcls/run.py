@@ -28,6 +28,8 @@ CHECKPOINTS, EVALUATION = "checkpoints", "evaluation"
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
 # file of a run directory; the process that holds its lock works on the run
 LOCK_FILE = "run.lock"
+# what helps if a directory cannot be used
+ANOTHER_DIRECTORY = "hydra.run.dir=FOLDER names another (in a sweep: hydra.sweep.dir)"
 # files of a run whose process was killed before it wrote run.json
 _BEGUN = {".hydra", ".probe", LOCK_FILE, "config.yaml", *(f"{command}.log" for command in SCHEMAS)}
 
@@ -54,8 +56,7 @@ def claim_directory(wanted: Path, *, rename: bool) -> Path:
         except OSError as error:
             if not directory.exists():
                 kind = MachineError if error.errno in MACHINE_ERRORS else UserError
-                cure = "; hydra.run.dir=FOLDER names another (in a sweep: hydra.sweep.dir)"
-                raise kind(f"{directory}: cannot make this folder: {error.strerror}{cure}") from None
+                raise kind(f"{directory}: cannot make this folder: {error.strerror}; {ANOTHER_DIRECTORY}") from None
         if not rename:
             if directory.is_dir() and _is_free(directory):
                 return directory.absolute()

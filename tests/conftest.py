@@ -55,11 +55,17 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, 
 
 @pytest.fixture(scope="session", autouse=True)
 def isolated_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep fixtures of several tests away from the user's cache and data, and Hydra away from pytest's arguments."""
+    """Keep fixtures of several tests away from the user's cache and data, and Hydra away from pytest's arguments.
+
+    Nothing is flushed to the disk; tests/test_files.py checks what is.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MASKCLS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("MASKCLS_DATA", raising=False)
         patch.setattr(sys, "argv", ["pytest"])
+        # a fifth of a short training's time is waiting for the disk, which only a loss of power makes worth it
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        patch.setattr(os, "sync", lambda: None)
         yield
 
 

@@ -11,7 +11,7 @@ from maskcls.audit.labelled import Labelled
 from maskcls.audit.quality import Look
 
 # measurements of an ordinary image
-ORDINARY = Look(bright_parts=0.9, median=0.5, contrast=0.7, blur=0.3, peak=1.0)
+ORDINARY = Look(bright_parts=0.9, middle=0.5, contrast=0.7, blur=0.3, peak=1.0)
 
 
 def labelled(rows: Sequence[tuple[str, str, int]]) -> Labelled:

@@ -20,7 +20,7 @@ ARROWS = {
     "progress errors wording",
     "training": "evaluation models data run config interrupts progress errors wording",
     "audit": "reporting data files cores progress wording",
-    "evaluation": "reporting inference models data run files progress errors wording",
+    "evaluation": "reporting inference models data run config files progress errors wording",
     "reporting": "data run files wording",
     "inference": "models data config cores errors",
     "models": "data run config files cores control_groups errors",

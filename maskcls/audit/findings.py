@@ -8,11 +8,11 @@ import numpy as np
 
 from maskcls.audit.duplicates import EDITED, Link
 from maskcls.audit.files import USUAL_MODE, Inspection
-from maskcls.audit.issues import KINDS, SEVERITIES, Issue, Kind, Severity, severity_of_leaks
+from maskcls.audit.issues import KINDS, SEVERITIES, Issue, Kind, Severity, severity_of_leaks, usual_oddities
 from maskcls.audit.labelled import Labelled, conflicts, leaks
 from maskcls.audit.quality import Look
 from maskcls.audit.shortcuts import Shortcut
-from maskcls.wording import counted
+from maskcls.wording import counted, named
 
 # number of files or classes that a finding names as examples
 EXAMPLES = 5
@@ -24,13 +24,14 @@ RARE, VERY_RARE = 3, 10
 # chi-squared test at this level
 SHARE_DIFFERENCE, LEVEL = 0.05, 0.001
 
+_SQUARED = "will be made so, as data.resize says"
 # what is said of one file, and of several, by the fault of their issues
 _SAID: Mapping[str, tuple[str, str]] = {
     "unreadable": ("cannot be read", "cannot be read"),
     "cut_off": ("is cut off: its end is missing", "are cut off: their end is missing"),
     "single_colour": ("has a single colour", "have a single colour"),
     "dark": ("is dark", "are dark"),
-    "bright": ("is bright: half of it is almost white", "are bright: half of each is almost white"),
+    "bright": ("is bright: its middle is almost white", "are bright: their middle is almost white"),
     "low_contrast": ("has little contrast", "have little contrast"),
     "blurred": ("looks blurred", "look blurred"),
     "odd_size": ("is much larger or smaller than the others", "are much larger or smaller than the others"),
@@ -40,7 +41,7 @@ _SAID: Mapping[str, tuple[str, str]] = {
     "suffix": ("has a suffix that does not fit its format", "have a suffix that does not fit their format"),
     "name": ("has a name that is not UTF-8", "have names that are not UTF-8"),
     "mode": (f"is not {USUAL_MODE}", f"are not {USUAL_MODE}"),
-    "not_square": ("is not square and will be made so", "are not square and will be made so"),
+    "not_square": (f"is not square and {_SQUARED}", f"are not square and {_SQUARED}"),
 }
 
 
@@ -88,8 +89,9 @@ def conclude(
     found += [Finding("conflict", "severe", text, examples("conflict")) for text in _conflicts(files)]
     found += [Finding("imbalance", *told) for told in _imbalance(files)]
     found += [Finding("duplicates", *told) for told in _copies(files, links, few_features)]
+    usual = usual_oddities(facts)  # which are in no row of a file
     for fault, said in _SAID.items():
-        if these := by_fault.get(fault):
+        if these := usual.get(fault) or by_fault.get(fault):
             text = f"{len(these)} of {counted(len(facts), 'file')} {said[len(these) > 1]}"
             if fault == "mode":
                 modes = Counter(issue.detail for issue in these).most_common()
@@ -102,7 +104,7 @@ def _leaks(files: Labelled) -> Iterator[tuple[str, Severity, str]]:
     for split, severity in severity_of_leaks(files).items():
         rows = [row for row in leaks(files) if row.split == split]
         total, leaked = sum(row.files for row in rows), sum(row.also_in_train for row in rows)
-        each = [f"{row.also_in_train} of {row.files} in {row.class_name}" for row in rows if row.also_in_train]
+        each = [f"{row.also_in_train} of {row.files} in {named(row.class_name)}" for row in rows if row.also_in_train]
         classes = f" ({', '.join(each)})" if len(files.class_names) > 1 else ""
         shows = "shows an image that is" if leaked == 1 else "show images that are"
         what = f"{leaked} of {counted(total, f'{split} file')} {shows} also in train{classes}"
@@ -130,7 +132,7 @@ def _dark_classes(inspection: Inspection, files: Labelled) -> Iterator[tuple[Sev
         if (chosen := readable & (files.classes == name)).any() and is_dark[chosen].all()
     ]
     for name, count in dark:
-        of_class = f" of {name}" if name else ""
+        of_class = f" of {named(name)}" if name else ""
         text = f"all {counted(count, 'image')}{of_class} are so dark that they look like 12-bit values in 16-bit files"
         differs = len(dark) < len(files.class_names)
         yield "severe" if differs else "doubtful", f"{text}: brightness tells the classes apart" if differs else text
@@ -151,21 +153,22 @@ def _imbalance(files: Labelled) -> Iterator[tuple[Severity, str]]:
         missing = [name for name, number in zip(classes, numbers, strict=True) if not number]
         if missing:
             more = f" and {len(missing) - EXAMPLES} more" if len(missing) > EXAMPLES else ""
-            yield "severe", f"{split} has no image of {', '.join(missing[:EXAMPLES])}{more}"
+            yield "severe", f"{split} has no image of {', '.join(map(named, missing[:EXAMPLES]))}{more}"
         largest, smallest = int(numbers.argmax()), int(numbers.argmin())
         if not missing and numbers[largest] >= RARE * numbers[smallest]:
             ratio = numbers[largest] / numbers[smallest]
+            most, least = (f"{named(classes[one])} ({numbers[one]})" for one in (largest, smallest))
             text = (
-                f"{split} has {ratio:.0f} times as many images of {classes[largest]} ({numbers[largest]}) as of "
-                f"{classes[smallest]} ({numbers[smallest]}): look at the recall of each class, not only at the accuracy"
+                f"{split} has {ratio:.0f} times as many images of {most} as of {least}: look at the recall of each "
+                "class, not only at the accuracy"
             )
             yield "doubtful" if ratio >= VERY_RARE else "note", text
     for split, numbers in counts.items():
         if split != "train" and "train" in counts and _is_shared_otherwise(counts["train"], numbers):
             trained, other = counts["train"] / counts["train"].sum(), numbers / numbers.sum()
-            most = int(np.abs(trained - other).round(9).argmax())
-            text = f"{100 * trained[most]:.0f} % of train and {100 * other[most]:.0f} % of {split} are {classes[most]}"
-            yield "note", text
+            changed = int(np.abs(trained - other).round(9).argmax())
+            shares = f"{100 * trained[changed]:.0f} % of train and {100 * other[changed]:.0f} % of {split}"
+            yield "note", f"{shares} are {named(classes[changed])}"
 
 
 def _is_shared_otherwise(first: np.ndarray, second: np.ndarray) -> bool:
@@ -183,7 +186,7 @@ def _copies(files: Labelled, links: Sequence[Link], few_features: int) -> Iterat
     for name in files.class_names:
         count = int((files.classes == name).sum())
         groups, sizes = np.unique(files.groups.unedited[files.classes == name], return_counts=True)
-        of_class = f" of {name}" if name else ""
+        of_class = f" of {named(name)}" if name else ""
         text = f"the {count} files{of_class} show {counted(len(groups), 'different image')}"
         text += f", one of them {sizes.max()} times"
         if len(groups) < 0.9 * count:
@@ -193,7 +196,7 @@ def _copies(files: Labelled, links: Sequence[Link], few_features: int) -> Iterat
     if len(few) <= 3:
         yield from (("note", text) for text, _, _ in few)
     else:
-        each = ", ".join(f"{copies} in {name}" for _, name, copies in few)
+        each = ", ".join(f"{copies} in {named(name)}" for _, name, copies in few)
         yield "note", f"{sum(copies for _, _, copies in few)} files show an image of their class once more ({each})"
     edited = sum(link.evidence == EDITED for link in links)
     if edited:

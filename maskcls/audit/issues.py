@@ -18,10 +18,12 @@ Kind = Literal["leak", "shortcut", "bad_file", "conflict", "imbalance", "duplica
 SEVERITIES, KINDS = get_args(Severity), get_args(Kind)
 # a leak is severe where more than this share of a class's files in a split is also in train
 TOLERATED_LEAK = 0.01
+# oddities that say nothing about a file where most files have them
+MAY_BE_USUAL = ("mode", "not_square")
 # what is measured on an image, by the fault
 _MEASURED: Mapping[Fault, str] = {
     "dark": "brightness of the bright parts",
-    "bright": "brightness",
+    "bright": "brightness of the middle",
     "low_contrast": "contrast",
     "blurred": "blur",
     "odd_size": "side",
@@ -57,8 +59,20 @@ def list_issues(inspection: Inspection, files: Labelled, links: Sequence[Link]) 
     shown = [image for image, fact in enumerate(facts) if fact.fault is None and not fact.is_constant]
     sizes = np.array([(fact.width, fact.height) for fact in facts])
     judgements = judge(inspection.looks, sizes, shown)
-    found = [*_file_issues(facts), *_copies(files, links), *map(_quality_issue, judgements)]
+    usual = usual_oddities(facts)
+    of_files = [issue for issue in _file_issues(facts) if issue.fault not in usual]
+    found = [*of_files, *_copies(files, links), *map(_quality_issue, judgements)]
     return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), KINDS.index(one.kind), one.fault, -one.score))
+
+
+def usual_oddities(facts: Sequence[FileFacts]) -> dict[str, list[Issue]]:
+    """Return the oddities that more than half of the readable files have, by fault: they set no file apart."""
+    by_fault: dict[str, list[Issue]] = defaultdict(list)
+    for issue in _file_issues(facts):
+        if issue.fault in MAY_BE_USUAL:
+            by_fault[issue.fault].append(issue)
+    readable = sum(fact.fault is None for fact in facts)
+    return {fault: issues for fault, issues in by_fault.items() if 2 * len(issues) > readable}
 
 
 def severity_of_leaks(files: Labelled) -> Mapping[str, Severity]:

@@ -22,14 +22,14 @@ class Look(NamedTuple):
 
     Attributes:
         bright_parts: brightness that one pixel in twenty exceeds, 0..1.
-        median: brightness that half of the pixels exceed, 0..1.
+        middle: brightness that half of the pixels in the middle of the image exceed, 0..1.
         contrast: difference between the brightness of the bright and that of the dark parts, 0..1.
         blur: as `blur` returns it, 0..1.
         peak: brightest value of any channel of the image, 0..1.
     """
 
     bright_parts: float
-    median: float
+    middle: float
     contrast: float
     blur: float
     peak: float
@@ -43,22 +43,25 @@ class Rule(NamedTuple):
         limit: value that must be passed; 0..1 for measures of `Look`, a difference of logarithms to base 2 for others.
         deviations: number of standard deviations by which it must also differ from the median of the data set.
         direction: 1 where high values are bad, -1 where low ones are, 0 for both.
+        extreme: difference from which an image is named however much the others differ; for direction 0 only.
     """
 
     measure: str
     limit: float
     deviations: float
     direction: int
+    extreme: float = np.inf
 
 
 RULES: Mapping[Fault, Rule] = {
     "dark": Rule("bright_parts", 0.35, 3, -1),
-    "bright": Rule("median", 0.9, 2, 1),
+    # the middle: a white background, or a white mask, is no fault of an image
+    "bright": Rule("middle", 0.95, 1, 1),
     "low_contrast": Rule("contrast", 0.2, 3, -1),
     "blurred": Rule("blur", 0.55, 3, 1),
-    # a quarter or four times the usual side; half or twice the usual ratio of width to height
+    # a quarter or four times the usual side; half or twice the usual ratio of width to height, at most four times
     "odd_size": Rule("size", 2, 3, 0),
-    "odd_aspect": Rule("aspect", 1, 3, 0),
+    "odd_aspect": Rule("aspect", 1, 3, 0, extreme=2),
 }
 
 
@@ -82,7 +85,9 @@ class Judgement(NamedTuple):
 
 def look(image: np.ndarray, grey: np.ndarray) -> Look:
     """Measure an image, uint8 [height, width, 3], given also in grey, uint8 [h, w], perhaps shrunk."""
-    dark, middle, bright = (np.percentile(grey, [5, 50, 95]) / 255).tolist()
+    dark, bright = (np.percentile(grey, [5, 95]) / 255).tolist()
+    rows, columns = (slice(length // 4, length - length // 4) for length in grey.shape)
+    middle = float(np.median(grey[rows, columns])) / 255
     return Look(bright, middle, bright - dark, blur(grey), int(image.max()) / 255)
 
 
@@ -140,7 +145,7 @@ def _scores(measured: np.ndarray, rule: Rule) -> np.ndarray:
     # 1.4826 times the median deviation is the standard deviation of a normal distribution
     spread = rule.deviations * max(1.4826 * float(np.median(np.abs(measured - middle))), MIN_SPREAD)
     if rule.direction == 0:
-        distance, limit = np.abs(measured - middle), max(rule.limit, spread)
+        distance, limit = np.abs(measured - middle), min(max(rule.limit, spread), rule.extreme)
         return np.where(distance > limit, 1 - limit / np.maximum(distance, 1e-9), 0)
     if rule.direction < 0:
         limit = min(rule.limit, middle - spread)

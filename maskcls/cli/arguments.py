@@ -1,6 +1,8 @@
 """Reads what was typed: Hydra's flags, and overrides whose paths are quoted as Hydra's grammar asks."""
 
+import os
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +26,7 @@ PATH_LIST_KEYS = ("runs",)
 DATA_NAME = {"eval": "data.name"}
 # dictionaries are taken as typed, too: Hydra's grammar has no quotes around their names
 DICTIONARY_KEYS = ("data.class_map", "data.splits", "data.columns")
+CHECKPOINT_SUFFIX, TABLE_SUFFIXES = ".safetensors", (".csv", ".tsv")
 
 # Hydra's flags and the values that they take: None for none, () for any. --config-name and --config-path are missing,
 # because each command has one primary configuration, which its schema describes
@@ -117,6 +120,45 @@ def refuse_repeated(arguments: Sequence[str]) -> None:
         if key in typed:
             raise UserError(f"{typed[key]} and {argument}: {key} is given twice; give it once")
         typed[key] = argument
+
+
+def refuse_bare(command: str, overrides: Sequence[str]) -> None:
+    """Check that no path is typed without its key, as in ``maskcls-predict photos``.
+
+    Raises:
+        UserError: one is; the message says which key it seems to be meant for.
+    """
+    bare = [text for text in overrides if "=" not in text and (command == "compare" or _is_path(text))]
+    if not bare:
+        return
+    if command == "compare":
+        meant = [f"runs=[{','.join(bare)}]"]
+    else:
+        meant = [part for text in bare for part in _with_key(command, text)]
+    sources = [text for text in meant if text.startswith("source=")]
+    if len(sources) > 1:  # the shell has expanded a pattern
+        first = Path(sources[0].partition("=")[2])
+        pattern = f"source={first.with_name(f'*{first.suffix}')}"
+        meant = [*(text for text in meant if text not in sources), pattern]
+    raise UserError(f"cannot read '{bare[0]}': expected key=value; did you mean {shlex.join(meant)}?")
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or Path(text).suffix.lower() in (CHECKPOINT_SUFFIX, *TABLE_SUFFIXES) or os.path.exists(text)
+
+
+def _with_key(command: str, text: str) -> list[str]:
+    """Return what sets the key that a path seems to be meant for."""
+    path = Path(text).expanduser()
+    is_checkpoint, is_run = path.suffix.lower() == CHECKPOINT_SUFFIX, os.path.isfile(path / "run.json")
+    is_table = path.suffix.lower() in TABLE_SUFFIXES
+    if is_checkpoint or (is_run and command in ("train", "eval", "predict")):
+        key = {"train": "resume" if is_run else "init"}.get(command, "ckpt")
+        return [f"{key}={text}"]
+    if command == "predict":
+        return [f"source={text}"]
+    named = [f"data={'table' if is_table else 'folder'}"] if command == "train" else []
+    return [*named, f"data.{'table' if is_table else 'root'}={text}"]
 
 
 def _read_flag(argument: str, remaining: list[str]) -> list[str]:

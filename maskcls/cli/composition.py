@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from maskcls.cli.arguments import CommandLine, parse_overrides
-from maskcls.cli.explanation import explain, groups_of
+from maskcls.cli.explanation import explain, explain_experiment, groups_of
 from maskcls.config import CONFIG_DIR, parse
 from maskcls.errors import UserError
 
@@ -53,7 +53,11 @@ def compose_jobs(command: str, line: CommandLine, *, partial: bool = False) -> l
                 raise UserError(
                     "hydra.job.chdir=true: not supported, because relative paths would change their meaning"
                 )
-            jobs.append(Job(composed, parse(command, plain(composed, partial=partial))))
+            try:
+                config = parse(command, plain(composed, partial=partial))
+            except UserError as error:
+                raise UserError(explain_experiment(command, line, texts) or str(error)) from None
+            jobs.append(Job(composed, config))
     for override in overrides:
         if override.is_interval_sweep() and jobs[0].composed.hydra.sweeper._target_.endswith(".BasicSweeper"):
             raise UserError(f"{override.input_line}: only a sweeper plugin can draw from an interval; list the values")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from maskcls import __version__
-from maskcls.cli.arguments import parse_overrides, read_arguments, refuse_repeated
+from maskcls.cli.arguments import parse_overrides, read_arguments, refuse_bare, refuse_repeated
 from maskcls.cli.console import printable
 from maskcls.cli.launch import show
 from maskcls.cli.resumption import directory_to_resume
@@ -41,6 +41,7 @@ def main(command: str, arguments: Sequence[str] | None = None) -> int:
         line = read_arguments(arguments, command)
         if not line.completes_shell:
             refuse_repeated(arguments)
+            refuse_bare(command, line.overrides)
         if line.shows_only:
             return show(command, line)
         with listening():

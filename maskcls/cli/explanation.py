@@ -50,6 +50,28 @@ def explain(command: str, line: CommandLine, overrides: Sequence[str], error: Ex
     return _first_line(error)
 
 
+def explain_experiment(command: str, line: CommandLine, overrides: Sequence[str]) -> str | None:
+    """Say that an experiment sets keys of another option than the one that was typed; None if it does not."""
+    groups = groups_of(command)
+    typed = {o.key_or_group: str(o.input_line) for o in parse_overrides(overrides) if o.key_or_group in groups}
+    experiment = typed.pop("experiment", None)
+    if experiment is None:
+        return None
+    whole, plain, alone = (
+        hydra.compose(command, [*line.search_path, *texts])
+        for texts in ([*typed.values(), experiment], [*typed.values()], [experiment])
+    )
+    own = set(_keys(plain))
+    for group in typed:
+        keys = [key for key in _keys(whole) if key.startswith(f"{group}.") and key not in own]
+        if keys:
+            return (
+                f"{experiment} sets {', '.join(keys)}, of {group}={alone[group].name}, which {typed[group]} does not "
+                f"have: leave out {experiment}, or leave out {typed[group]} and what belongs to it"
+            )
+    return None
+
+
 def _first_line(error: Exception) -> str:
     """The first line of an error of Hydra; the others describe where Hydra looked."""
     return one_line(error).partition("  Available options")[0]

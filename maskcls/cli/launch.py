@@ -18,7 +18,7 @@ from maskcls.cli.job import run_job
 from maskcls.cli.resumption import SWEEP_FILE, how_to_continue
 from maskcls.config import CONFIG_DIR
 from maskcls.errors import MACHINE_ERRORS, MachineError, UserError
-from maskcls.run import LOCK_FILE, read_run
+from maskcls.run import ANOTHER_DIRECTORY, LOCK_FILE, read_run
 
 
 def show(command: str, line: CommandLine) -> int:
@@ -51,7 +51,7 @@ def launch(command: str, line: CommandLine, directory: Path) -> int:
     line = line.adding(f"hydra.{'sweep' if line.is_sweep else 'run'}.dir={quote(str(directory))}")
     if line.is_sweep:
         line = line.adding(_named_by_what_varies(line.overrides))
-    _require_space(directory)
+    _require_space(directory, is_new=not any(text.startswith("resume=") for text in line.overrides))
     try:
         status = enter_hydra(command, line)
     except KeyboardInterrupt:  # in a job, or between two of them
@@ -95,14 +95,15 @@ def _named_by_what_varies(overrides: Sequence[str]) -> str:
     return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"
 
 
-def _require_space(directory: Path) -> None:
+def _require_space(directory: Path, *, is_new: bool) -> None:
     """Write something: Hydra writes before the job does, and ends in a traceback if it cannot."""
     probe = directory / ".probe"
     try:
         probe.write_bytes(bytes(2**16))
     except OSError as error:
         kind = MachineError if error.errno in MACHINE_ERRORS else UserError
-        raise kind(f"{directory}: cannot write in this folder: {error.strerror}") from None
+        cure = f"; {ANOTHER_DIRECTORY}" if is_new else ""  # a run that is resumed stays where it is
+        raise kind(f"{directory}: cannot write in this folder: {error.strerror}{cure}") from None
     finally:
         with contextlib.suppress(OSError):  # a probe that could not be written
             probe.unlink(missing_ok=True)

@@ -18,12 +18,10 @@ from maskcls.run import read_run
 # keys that may change when a run is resumed: how long it trains, where it computes, and what it writes besides
 CHANGEABLE = (
     *("epochs", "device", "threads", "plots", "test", "checkpoint.every"),
-    *("data.root", "data.workers", "data.cache_dir", "data.cache_gb", "data.resident"),
+    *("data.root", "data.table", "data.workers", "data.cache_dir", "data.cache_gb", "data.resident"),
 )
 # and these, with schedule=constant
 RATE_KEYS = ("schedule", "optim.lr")
-# keys that the configuration of a run lacks if an older version of maskcls began it
-NEWER_KEYS = ("select", "init")
 SWEEP_FILE = "multirun.yaml"  # Hydra's own record of a sweep
 
 
@@ -71,8 +69,10 @@ def resumed_config(directory: Path, composed: DictConfig, overrides: Sequence[Ov
         stored = OmegaConf.create(dict(yaml.safe_load(path.read_text(encoding="utf-8"))))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
         raise _unreadable(path, error) from None
-    newer = {key for key in NEWER_KEYS if key not in stored}
-    for key in newer | ({override.key_or_group for override in overrides} & {*CHANGEABLE, *RATE_KEYS}):
+    typed = {override.key_or_group for override in overrides} & {*CHANGEABLE, *RATE_KEYS}
+    if "data.table" in typed and _is_beside_its_table(stored):
+        typed.add("data.root")  # whose default is the folder of the table
+    for key in typed:
         OmegaConf.update(stored, key, OmegaConf.select(composed, key), merge=False)
     values: Any = OmegaConf.to_container(stored, resolve=False)
     try:
@@ -80,6 +80,12 @@ def resumed_config(directory: Path, composed: DictConfig, overrides: Sequence[Ov
     except UserError as error:
         raise UserError(f"resume={directory}: {error}") from None
     return config
+
+
+def _is_beside_its_table(config: DictConfig) -> bool:
+    """Whether the images of a run's configuration are in the folder of their table."""
+    table, root = (OmegaConf.select(config, key, default="") for key in ("data.table", "data.root"))
+    return bool(table) and Path(str(table)).parent == Path(str(root))
 
 
 def sweep_overrides(directory: Path) -> list[str]:

@@ -15,6 +15,7 @@ from maskcls.cli.launch import launch
 from maskcls.cli.resumption import SWEEP_FILE, is_done, resumed_config, sweep_overrides
 from maskcls.config import AuditConfig, CompareConfig, EvalConfig, PredictConfig, TrainConfig
 from maskcls.data.sources import require_dataset
+from maskcls.data.table_rows import require_table
 from maskcls.data.walk import find_images
 from maskcls.errors import UserError
 from maskcls.run import LOCK_FILE, claim_directory, find_checkpoint, is_held, read_run, require_runs
@@ -52,6 +53,8 @@ def resume(line: CommandLine, directory: Path) -> int:
         return _resume_sweep(line, directory)
     if line.is_sweep:
         raise UserError(f"resume={directory}: this is a single run; resume it without -m")
+    if any(text.startswith("data.table=") for text in line.overrides):
+        line = line.adding("data=table")  # else the key is not known; the run's own data set must be a table, too
     (job,) = compose_jobs("train", line)
     config = resumed_config(directory, job.composed, parse_overrides(line.overrides))
     _require_files(replace(config, init=None))  # what the training began with need not be there any more
@@ -100,9 +103,11 @@ def _require_files(config: Any) -> None:
         if isinstance(config, PredictConfig):
             find_images(config.source)
         if isinstance(config, EvalConfig | AuditConfig) and config.data.root and not config.data.root.is_dir():
-            raise UserError(f"data.root={config.data.root}: no such folder")
-        if isinstance(config, EvalConfig | AuditConfig) and config.data.table and not config.data.table.is_file():
-            raise UserError(f"data.table={config.data.table}: no such file")
+            is_public = isinstance(config, EvalConfig) and config.data.name == "facemask12k"
+            ways = "; data.root=FOLDER or the environment variable MASKCLS_DATA names a copy of it" if is_public else ""
+            raise UserError(f"data.root={config.data.root}: no such folder{ways}")
+        if isinstance(config, EvalConfig | AuditConfig) and config.data.table:
+            require_table(config.data.table)
     except OSError as error:  # no permission, or a name that is too long
         raise UserError(f"{error.filename}: {error.strerror}") from None
 

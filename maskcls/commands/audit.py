@@ -19,12 +19,13 @@ from maskcls.audit.shortcuts import measure_shortcuts, why_not_measured
 from maskcls.config import AuditConfig, AuditDataConfig
 from maskcls.cores import usable_cores
 from maskcls.data.faces import FaceFinder, find_detector
-from maskcls.data.index import Index, index_unlabelled, report_index
+from maskcls.data.index import Index, index_unlabelled
+from maskcls.data.notices import report_index
 from maskcls.data.sources import list_dataset
 from maskcls.data.walk import subfolders
 from maskcls.errors import AuditError, UserError
 from maskcls.run import Run
-from maskcls.wording import counted
+from maskcls.wording import counted, named
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def _examine(index: Index, config: AuditConfig, run: Run) -> AuditResult:
         finder = FaceFinder(find_detector(config.faces.model, cache_dir=config.cache_dir), always_crop=True)
     images = index.all_images()
     threads = config.data.workers or usable_cores()
-    classes = f", classes {', '.join(index.classes)}" if any(index.classes) else ", without classes"
+    classes = f", classes {', '.join(map(named, index.classes))}" if any(index.classes) else ", without classes"
     log.info("data %s: %s%s", index.root, counted(len(images), "file"), classes)
     with tempfile.TemporaryDirectory(prefix="features-", dir=run.directory) as folder:
         store = FeatureStore(Path(folder))

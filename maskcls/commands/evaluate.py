@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ from maskcls.data.cache import OpenedImages, open_images
 from maskcls.data.faces import Face, FaceFinder, find_detector, find_faces, report_faces
 from maskcls.data.groups import Groups, published_groups
 from maskcls.data.image_files import ImageFiles
-from maskcls.data.index import Index, Split, match_classes, report_index
+from maskcls.data.index import Index, Split, match_classes
+from maskcls.data.notices import report_index
 from maskcls.data.readable import open_readable, report_damaged
 from maskcls.data.sources import drawn_folder, list_dataset, open_dataset, split_dataset
 from maskcls.errors import UserError
-from maskcls.evaluation.facts import file_facts
+from maskcls.evaluation.facts import file_facts, trained_files
 from maskcls.evaluation.measure import EvaluationData, open_reduced
 from maskcls.evaluation.metrics import percent_with_interval
 from maskcls.evaluation.results import SYNTHETIC_NOTE, evaluate_checkpoint, report_slices
@@ -98,7 +98,7 @@ def _open_data(config: EvalConfig, checkpoint: Checkpoint) -> tuple[EvaluationDa
     is_own = fingerprint == document.data_fingerprint
     index = match_classes(index, document.classes, config.data.class_map)
     split = _choose_split(config, index)
-    trained_on = set(index.splits["train"].paths) if is_own else _files_of_training(index, checkpoint)
+    training = index if is_own else _index_of_training(checkpoint)
 
     def opener(index: Index) -> tuple[Split, list[Face] | None, ImageFiles, OpenedImages]:
         files = index.all_images() if split == "all" else index.splits[split]
@@ -111,12 +111,13 @@ def _open_data(config: EvalConfig, checkpoint: Checkpoint) -> tuple[EvaluationDa
     report_damaged(opened.damaged)
     if not len(files):
         raise UserError(f"{index.root}: no file of the split {split} can be read")
+    trained_on = None if training is None else trained_files(index, files, training)
     facts = file_facts(index.root, files, groups, trained_on)
     if faces is not None:
         facts["face"] = np.array([face.finding for face in faces], dtype=object)
     _warn_about_origin(config.data.root or config.data.table, trained_with, index.root, is_own=is_own)
     seen = int(facts.get("in_train", np.zeros(0)).sum())
-    _report_seen(split, len(files), seen, is_own=is_own)
+    _report_seen(split, len(files), None if trained_on is None else seen, is_own=is_own)
     reduced = open_reduced(image_files, config.evaluation.equalised_size, config.data)
     about = {
         "root": str(index.root),
@@ -162,12 +163,8 @@ def _open_index(data: EvalDataConfig, trained_with: AnyDataConfig, fingerprint: 
     return index, groups
 
 
-def _files_of_training(index: Index, checkpoint: Checkpoint) -> set[str] | None:
-    """Find the files of an index that were trained on, whatever links lead to them.
-
-    Returns:
-        Their paths in the index; None if the training's files have changed since, or the index lies elsewhere.
-    """
+def _index_of_training(checkpoint: Checkpoint) -> Index | None:
+    """List the files of the training; None if they are not there any more, or have changed since."""
     trained_with = checkpoint.trained_with()
     folder = drawn_folder(trained_with) if isinstance(trained_with, SyntheticConfig) else trained_with.root
     if not folder.exists():
@@ -175,15 +172,23 @@ def _files_of_training(index: Index, checkpoint: Checkpoint) -> set[str] | None:
     with contextlib.suppress(UserError):  # the folder holds something else now
         own, _ = split_dataset(trained_with, *list_dataset(trained_with, folder))
         if own.fingerprint() == checkpoint.document.data_fingerprint:
-            trained_on = {os.path.realpath(own.root / path) for path in own.splits["train"].paths}
-            found = {path for path in index.all_images().paths if os.path.realpath(index.root / path) in trained_on}
-            here, there = index.root.resolve(), own.root.resolve()
-            return found if found or here.is_relative_to(there) or there.is_relative_to(here) else None
+            return own
     return None
 
 
-def _report_seen(split: str, files: int, seen: int, *, is_own: bool) -> None:
-    """Say which of the images the model knows already."""
+def _report_seen(split: str, files: int, seen: int | None, *, is_own: bool) -> None:
+    """Say which of the images the model knows already.
+
+    Args:
+        files: number of images.
+        seen: how many of them were trained on; None if that is not known.
+    """
+    if seen is None:
+        log.info(
+            "whether these images were trained on is not known: the files of the training are gone, or have changed"
+        )
+    elif not seen and not is_own:
+        log.info("no image is a file that was trained on, or an exact copy of one; altered copies are not looked for")
     if seen:
         which = f"all {counted(files, 'image')}" if seen == files else f"{seen} of {counted(files, 'image')}"
         rest = "" if seen == files else "; the slice 'unseen' leaves them out"

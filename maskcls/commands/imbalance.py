@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from maskcls.training.validation import Validation
-from maskcls.wording import counted
+from maskcls.wording import counted, named
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def report_sizes(images: Mapping[str, int], advice: str) -> None:
         log.warning(
             "the classes differ in size: always answering %s gives a validation accuracy of %.2f %%; read the balanced "
             "accuracy beside it, or choose the best epoch by it (select=balanced_accuracy)%s",
-            largest,
+            named(largest),
             share,
             advice,
         )
@@ -50,7 +50,7 @@ def report_missed(epoch: int, validation: Validation, classes: Sequence[str]) ->
     found = []
     if validation.never_predicted:
         missed = validation.never_predicted.items()
-        names = [f"{classes[label]} ({counted(count, 'image')})" for label, count in missed]
+        names = [f"{named(classes[label])} ({counted(count, 'image')})" for label, count in missed]
         if len(names) > NAMED + 1:  # run.json has all
             names[NAMED:] = [f"{len(names) - NAMED} other classes"]
         found.append(f"no validation image is predicted as {', '.join(names)}")

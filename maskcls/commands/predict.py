@@ -24,7 +24,7 @@ from maskcls.models.cpu import prepare_cpu
 from maskcls.progress import progress
 from maskcls.reporting.text import aligned, shortened
 from maskcls.run import Run
-from maskcls.wording import counted
+from maskcls.wording import counted, named
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def predict(config: PredictConfig, run: Run) -> None:
     predictor = maskcls.load(
         config.ckpt, device=config.device, precision=config.precision, batch_size=config.batch_size
     )
-    log.info("checkpoint %s, classes %s", config.ckpt, ", ".join(predictor.classes))
+    log.info("checkpoint %s, classes %s", config.ckpt, ", ".join(map(named, predictor.classes)))
     finder = None
     if config.faces.mode != "none":
         detector = find_detector(config.faces.model, cache_dir=config.cache_dir)
@@ -110,7 +110,7 @@ def predict(config: PredictConfig, run: Run) -> None:
     if not predicted:
         such_as = f"none of its {len(files)} files can be read, such as " if len(files) > 1 else ""
         raise UserError(f"source={config.source}: {such_as}{tally.unreadable[0]}")
-    _report(tally, predictor.classes)
+    _report(tally, [*map(named, predictor.classes)])
     if finder:
         report_faces(tally.findings)
     summary = f"{counted(predicted, 'image')} predicted, {len(tally.unreadable)} unreadable"
@@ -156,7 +156,11 @@ def _certainty(row: Row) -> float:
 
 
 def _report(tally: Tally, classes: Sequence[str]) -> None:
-    """Show some rows, the number of images of each class, and what is odd about files."""
+    """Show some rows, the number of images of each class, and what is odd about files.
+
+    Args:
+        classes: their names as they are shown.
+    """
     total = sum(tally.counts)
     some = {f"the first {SHOWN} images": tally.first, f"the {SHOWN} least certain images": tally.doubtful}
     for which, rows in some.items() if total > SHOWN else [("all images", tally.first)]:

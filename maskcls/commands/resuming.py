@@ -14,6 +14,7 @@ from maskcls.errors import UserError
 from maskcls.models.checkpoint import Checkpoint
 from maskcls.run import BEST, LAST, Run
 from maskcls.training.checkpoints import latest, repair_best
+from maskcls.training.collapse import DIVISOR
 from maskcls.training.data import TrainingData
 from maskcls.training.snapshot import restore
 from maskcls.training.state import TrainingState
@@ -42,6 +43,28 @@ def resumable(run: Run, data: TrainingData, epochs: int) -> Stored | None:
     if epochs < begun:
         raise UserError(f"resume={run.directory}: epochs={epochs}, but epoch {begun} has begun; give that or more")
     return found
+
+
+def record_typed_rate(run: Run, checkpoint: Checkpoint, rate: float) -> None:
+    """Record a learning rate that is typed to resume a training: it is meant for the try that goes on.
+
+    It is written before the configuration is: if the process dies in between, the rate is as before.
+    """
+    retries = checkpoint.document.training.retries if checkpoint.document.training else 0
+    typed, begun = run.record["resumed"][-1]["overrides"], run.record.get("overrides", [])
+    repeated = len(begun) if typed[: len(begun)] == begun else 0  # a resumed sweep repeats what it began with
+    if retries and any(text.startswith("optim.lr=") for text in typed[repeated:]):
+        run.record["typed_rate"] = {"rate": rate, "after_retries": retries}
+        run.write()
+    elif retries > (before := retries_before_rate(run, rate)):
+        divided = f"is divided by {DIVISOR ** (retries - before)}"
+        log.info("the training was started again after it collapsed: optim.lr=%g %s, as before", rate, divided)
+
+
+def retries_before_rate(run: Run, rate: float) -> int:
+    """Return how many retries after a collapse were before the learning rate was typed; 0 if it never was."""
+    typed = run.record.get("typed_rate", {})
+    return typed["after_retries"] if typed.get("rate") == rate else 0
 
 
 def _report_changes(data: TrainingData, checkpoint: Path) -> None:

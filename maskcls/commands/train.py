@@ -10,7 +10,7 @@ import torch
 
 from maskcls.commands.imbalance import advice, report_sizes
 from maskcls.commands.recording import RunRecorder, forget_training
-from maskcls.commands.resuming import Stored, resumable, resume
+from maskcls.commands.resuming import Stored, record_typed_rate, resumable, resume, retries_before_rate
 from maskcls.commands.testing import evaluate_on_test
 from maskcls.config import MyCNNConfig, TrainConfig, as_dictionary
 from maskcls.data.groups import seen_in_training
@@ -36,7 +36,7 @@ from maskcls.training.loop import NotFiniteError, Plan, fit
 from maskcls.training.memory import explained_training, with_batch_size
 from maskcls.training.randomness import seed_everything
 from maskcls.training.validation import Validator
-from maskcls.wording import counted
+from maskcls.wording import counted, named
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,8 @@ def train(config: TrainConfig, run: Run) -> float:
     machine = Machine(device, precision, free, resident)
     config = with_batch_size(config, len(data.splits["train"]), len(data.classes), free)
     stored = resumable(run, data, config.epochs) if run.is_resumed else None
+    if stored is not None:
+        record_typed_rate(run, stored[0], config.optim.lr)
     run.write_config(config)  # with the batch size in place of auto, and the keys that were changed on resuming
     _record(run, config, data, machine)
     if run.record["pretrained"]:
@@ -113,9 +115,10 @@ def _train_with_retries(
     """Train; start again, more carefully, as often as the training collapses and may be retried."""
     training = stored[0].document.training if stored else None
     retries = training.retries if training else 0
+    before_rate = retries_before_rate(run, config.optim.lr)
     while True:
         try:
-            return _train_once(more_careful(config, retries), run, data, machine, retries, stored)
+            return _train_once(more_careful(config, retries, before_rate), run, data, machine, retries, stored)
         except CollapsedError:
             forget_training(run)
             stored, retries = None, retries + 1
@@ -218,9 +221,9 @@ def _record(run: Run, config: TrainConfig, data: TrainingData, machine: Machine)
         },
     )
     run.write()
-    log.info("data %s, classes %s", index.root, ", ".join(index.classes))
+    log.info("data %s, classes %s", index.root, ", ".join(map(named, index.classes)))
     for split, counts in index.counts().items():
-        each = ", ".join(f"{count} {name}" for name, count in counts.items())
+        each = ", ".join(f"{count} {named(name)}" for name, count in counts.items())
         log.info("  %-5s %6d images: %s", split, sum(counts.values()), each)
     _report_split(index.origin, seen)
     if data.is_synthetic:
@@ -233,7 +236,10 @@ def _report_split(split: str, seen: Mapping[str, Mapping[str, int]] | None) -> N
         log.info("split %s; which files show the same photograph is not known (maskcls-audit finds out)", split)
         return
     counts = [
-        f"{count} {name} of {part}" for part, by_class in seen.items() for name, count in by_class.items() if count
+        f"{count} {named(name)} of {part}"
+        for part, by_class in seen.items()
+        for name, count in by_class.items()
+        if count
     ]
     if counts:
         log.warning(

@@ -1,12 +1,12 @@
 """The keys of each command, as in ``configs/COMMAND.yaml``, and which of their values contradict each other."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from maskcls.config.augment import AugmentConfig
-from maskcls.config.data import AnyDataConfig, ClassMapping, Columns, SplitFolders
+from maskcls.config.data import AnyDataConfig, ClassMapping, Columns, SplitFolders, public_root
 from maskcls.config.engine import convert
 from maskcls.config.model import ModelConfig, MyCNNConfig, check_input_size
 from maskcls.config.optim import OptimConfig, SGDConfig
@@ -81,13 +81,13 @@ class TrainConfig:
     compile: Choice
     label_smoothing: FractionBelowOne
     ema_decay: FractionBetween | None
-    select: Select
+    select: Select = field(default="accuracy", kw_only=True)  # older runs do not have it
     early_stopping: EarlyStoppingConfig
     evaluation: EvaluationConfig
     health: HealthConfig
     checkpoint: CheckpointConfig
     resume: Path | None
-    init: Path | None
+    init: Path | None = field(default=None, kw_only=True)  # nor this
     test: Literal["best", "last", "both", "none"]
     plots: bool
 
@@ -96,17 +96,22 @@ class TrainConfig:
 class EvalDataConfig:
     """The images that a checkpoint is measured on."""
 
-    name: Literal["folder", "table", "facemask12k", "synthetic"] | None
+    # older evaluations have only root of these
+    name: Literal["folder", "table", "facemask12k", "synthetic"] | None = field(default=None, kw_only=True)
     root: Path | None
-    class_map: ClassMapping | None
-    splits: SplitFolders | None
-    table: Path | None
-    columns: Columns | None
+    class_map: ClassMapping | None = field(default=None, kw_only=True)
+    splits: SplitFolders | None = field(default=None, kw_only=True)
+    table: Path | None = field(default=None, kw_only=True)
+    columns: Columns | None = field(default=None, kw_only=True)
     batch_size: Count | None
     cache_dir: Path
     cache_gb: NonNegative | None
     workers: Count | None
     on_bad_image: OnBadImage
+
+    def __post_init__(self) -> None:
+        if self.name == "facemask12k" and self.root is None and self.table is None:
+            object.__setattr__(self, "root", public_root())
 
 
 @dataclass(frozen=True)
@@ -290,7 +295,7 @@ def _contradictions_in_evaluation(data: EvalDataConfig) -> Iterator[str]:
         yield "data.table is missing: give it as data.table=PATH"
     if data.name in ("folder", "facemask12k") and data.table is not None:
         yield f"data.table={data.table} contradicts data={data.name}: data=table takes a table"
-    if data.name in ("folder", "facemask12k") and data.root is None:
+    if data.name == "folder" and data.root is None:
         yield "data.root is missing: give it as data.root=PATH"
     if data.name == "synthetic" and (data.root or data.table):
         yield "data=synthetic stands for the drawn faces of the training: it takes neither data.root nor data.table"

@@ -1,5 +1,6 @@
 """The keys of each data set, as in ``configs/data``."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -70,6 +71,11 @@ class TableConfig(DataConfig):
     def __post_init__(self) -> None:
         if self.root == self.table:  # the default, see configs/data/table.yaml: the folder of the table
             object.__setattr__(self, "root", self.table.parent)
+
+
+def public_root() -> Path:
+    """Return where the public data set is if no folder is named, as configs/data/facemask12k.yaml says it."""
+    return Path(os.path.expanduser(os.environ.get("MASKCLS_DATA", "data/facemask12k"))).absolute()
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 # where decoded images may be kept: the keys cache_dir, cache_gb and workers are used
 Storage = DataConfig | EvalDataConfig
+ANOTHER = "data.cache_dir=FOLDER or the environment variable MASKCLS_CACHE names another one"
 # images that a thread decodes in one go
 CHUNK = 32
 
@@ -107,7 +108,7 @@ def _exceeded_limit(needed: int, storage: Storage) -> str | None:
     folder = storage.cache_dir
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not os.access(existing, os.W_OK):
-        log.warning("data.cache_dir=%s: cannot write in this folder, so nothing is cached", folder)
+        log.warning("data.cache_dir=%s: cannot write in this folder, so nothing is cached; %s", folder, ANOTHER)
         return ""
     if storage.cache_gb is None:
         is_exceeded, limit = needed > shutil.disk_usage(existing).free / 2, "half of the disk space that is free"
@@ -200,7 +201,8 @@ def cached_images(files: ImageFiles, cache_dir: Path, *, threads: int, use_damag
         except OSError as error:
             if error.errno in MACHINE_ERRORS:
                 raise
-            raise UserError(f"data.cache_dir={cache_dir}: cannot write in this folder: {error.strerror}") from None
+            fault = f"cannot write in this folder: {error.strerror}"
+            raise UserError(f"data.cache_dir={cache_dir}: {fault}; {ANOTHER}") from None
         with lock:
             images = _mapped(path, files.shape)
             if images is None:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from maskcls.config.types import Resize
 from maskcls.data.decoder_messages import listening
-from maskcls.data.depth import read_tiff, white_of
+from maskcls.data.depth import has_16_bits, read_tiff, white_of
 from maskcls.data.formats import HEAD_BYTES, described, format_of
 from maskcls.data.heif import decode_heif
 from maskcls.data.truncation import completed, has_more, is_cut_off
@@ -23,6 +23,8 @@ from maskcls.errors import MACHINE_ERRORS, UserError
 # largest file that is read: 100 million pixels, the default limit, take 800 MB as uncompressed 16-bit RGBA
 MAX_BYTES = 2**30
 CUT_OFF = "cut off: its end is missing"
+# the largest value of 12 bits in a sample of 16, once that has become 8 bits
+TWELVE_BITS = 4095 // 256
 _CONVERT = "convert it to JPEG or PNG"
 # colour of the border with which ``data.resize=pad`` makes an image square: the same grey for all images, near the
 # middle of what a network sees
@@ -131,8 +133,16 @@ def decode_content(content: bytes, path: Path) -> Decoded:
         if image.min() == image.max():  # nothing but filling
             raise UnreadableImageError(f"{path}: {CUT_OFF}")
         return Decoded(image, CUT_OFF)
-    several = "an animation or several pages, of which the first is used" if has_more(content, kind) else ""
-    return Decoded(image, remark=f"the decoder says: {printed}" if printed else several)
+    return Decoded(image, remark=f"the decoder says: {printed}" if printed else _remark(content, kind, image))
+
+
+def _remark(content: bytes, kind: str, image: np.ndarray) -> str:
+    """Say what is odd about a file that was decoded without a word; empty for an ordinary one."""
+    if has_more(content, kind):
+        return "an animation or several pages, of which the first is used"
+    if has_16_bits(content, kind) and 0 < image.max() <= TWELVE_BITS:
+        return "no value needs more than twelve of the sixteen bits, and no other depth is stated: nearly black"
+    return ""
 
 
 def _decode(content: bytes, kind: str) -> np.ndarray | None:

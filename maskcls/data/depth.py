@@ -51,6 +51,19 @@ def white_of(content: bytes, kind: str) -> int | None:
     return None
 
 
+def has_16_bits(content: bytes, kind: str) -> bool:
+    """Whether an image file has samples of 16 bits that OpenCV divides by 256, because no other depth is stated."""
+    match kind:
+        case "PNG":
+            return content[24:25] == b"\x10" and white_of(content, kind) is None
+        case "TIFF":
+            return read_tiff(content).bits == 16 and white_of(content, kind) is None
+        case "PNM":
+            header = _PNM_HEADER.match(content)
+            return header is not None and int(header[4]) == 65535
+    return False
+
+
 def white_of_tiff(bits: int, maximum: int | None) -> int | None:
     """Return the sample that means white in a TIFF of 10 to 16 bits, None for the largest number of 16 bits.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from maskcls.cores import in_threads
 from maskcls.data.decode import Box, UnreadableImageError, decode_image
-from maskcls.errors import UserError
+from maskcls.errors import MACHINE_ERRORS, UserError
 from maskcls.files import replaced_atomically
 from maskcls.progress import progress
 
@@ -84,9 +84,17 @@ def find_detector(model: Path | None, *, cache_dir: Path) -> Path:
         if not _is_published(content):
             problems.append(f"{url}: not the published file")
             continue
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        with replaced_atomically(path) as temporary:
-            temporary.write_bytes(content)
+        try:
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            with replaced_atomically(path) as temporary:
+                temporary.write_bytes(content)
+        except OSError as error:
+            if error.errno in MACHINE_ERRORS:
+                raise
+            raise UserError(
+                f"{cache_dir}: cannot write the face detector in this folder: {error.strerror}; the environment "
+                "variable MASKCLS_CACHE names another one, or faces.model=PATH a copy of the detector"
+            ) from None
         return path
     raise UserError(
         f"the face detector cannot be downloaded ({'; '.join(problems)}); get {FILE_NAME} from OpenCV's model zoo and "

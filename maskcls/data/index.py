@@ -1,7 +1,6 @@
 """Lists the image files of a data set, with their splits and classes. No pixel is read here."""
 
 import hashlib
-import logging
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -10,14 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from maskcls.config import nearest
-from maskcls.data.layout import Layout, class_name, find_layout, is_vague, is_wrapper, listed, plain_path, suggestion
-from maskcls.data.left_out import HIDDEN, NO_CLASSES, OWN, SYSTEM, endings, report_left_out, summaries, without_images
+from maskcls.data.layout import Layout, class_name, find_layout, listed, plain_path, split_of, suggestion
+from maskcls.data.left_out import HIDDEN, LOOSE, NO_CLASSES, OWN, SYSTEM, endings, summaries, without_images
 from maskcls.data.walk import list_images
 from maskcls.errors import MACHINE_ERRORS, UserError
 from maskcls.progress import progress
 from maskcls.wording import counted
-
-log = logging.getLogger(__name__)
 
 # the class of each class folder; None leaves a folder out
 ClassMap = Mapping[str, str | None]
@@ -59,14 +56,18 @@ class Index:
         splits: the splits that the data set has: train, val and test, or some of them; ``all`` alone if it is not
             split.
         left_out: why each other file of the data set is not used, by path; a folder stands for all that it holds.
+        folders: folder of each split that has one in the data set, whatever the splits are now.
         origin: where the splits come from: the data set has them, or they were drawn at random or by group.
+        notes: what else a person should know of the files.
     """
 
     root: Path
     classes: tuple[str, ...]
     splits: Mapping[str, Split]
     left_out: Mapping[str, str] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
     origin: Literal["as_shipped", "random", "grouped"] = "as_shipped"
+    notes: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Count the images by split, then by class."""
@@ -122,7 +123,7 @@ def index_folder(root: Path, class_map: ClassMap | None = None, splits: Mapping[
     """List the images in a folder of class folders, or of split folders that contain class folders.
 
     `maskcls.data.layout` says which folders are splits and classes. The classes are the sorted names of the class
-    folders of all splits. Nothing is logged: `report_index` does that.
+    folders of all splits. Nothing is logged: `maskcls.data.notices` does that.
 
     Args:
         root: the folder. If all it holds is a folder of folders, that folder is used instead.
@@ -155,7 +156,8 @@ def index_folder(root: Path, class_map: ClassMap | None = None, splits: Mapping[
         for split, folders in layout.classes.items()
     }
     left_out |= {layout.folders[split]: NO_CLASSES for split, found in named.items() if not found}
-    return index_of({split: found for split, found in named.items() if found}, layout.root, left_out)
+    index = index_of({split: found for split, found in named.items() if found}, layout.root, left_out)
+    return replace(index, folders={split: layout.folders[split] for split in index.splits})
 
 
 def index_of(named: Mapping[str, Collection[tuple[str, str]]], root: Path, left_out: Mapping[str, str]) -> Index:
@@ -188,42 +190,9 @@ def index_unlabelled(root: Path) -> Index:
     return Index(root, ("",), {"all": Split.of((path, 0) for path in listing.images["."])}, listing.left_out)
 
 
-def report_index(index: Index, root: Path) -> None:
-    """Log what a person should know of a data set before it is used.
-
-    Args:
-        index: the data set.
-        root: the folder as it was given.
-    """
-    if index.root != (outer := plain_path(root.absolute())):
-        log.info("using the data set in %s", index.root)
-        odd = [part for part in index.root.relative_to(outer).parts if not is_wrapper(part)]
-        if odd and "all" in index.splits:  # one class whose images are in subfolders looks the same
-            message = "%s: the classes are %s; if '%s' is a class itself, type %s"
-            log.warning(message, index.root, listed(index.classes), odd[0], suggestion({odd[0]: odd[0]}))
-    report_left_out(index.left_out)
-    for name in filter(is_vague, index.classes):
-        log.warning("%s: '%s' is a class here; to leave it out, type %s", index.root, name, suggestion({name: None}))
-    alike: dict[str, list[str]] = {}
-    for name in index.classes:
-        alike.setdefault(letters(name) or name, []).append(name)
-    for names in alike.values():
-        if len(names) > 1:
-            log.warning(
-                "%s: the classes %s differ by case, spaces or separators only; to join them, type %s",
-                index.root,
-                listed(names),
-                suggestion({name: tidy for name in names if name != (tidy := min(names, key=_untidiness))}),
-            )
-
-
 def letters(name: str) -> str:
     """Return a name in lower case without spaces and separators, so that spellings of one name are equal."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFC", name).casefold()))
-
-
-def _untidiness(name: str) -> tuple[bool, str]:
-    return name != name.strip(), name
 
 
 def _require_folders(layout: Layout, class_map: Mapping[str, str | None]) -> None:
@@ -246,7 +215,18 @@ def _without_classes(layout: Layout, left_out: Mapping[str, str]) -> UserError:
     """Say that a data set has no image in a class folder, and what it has."""
     found = f"; left out: {'; '.join(summaries(left_out))}" if left_out else ""
     expected = "expected files such as WithMask/1.png or Train/WithMask/1.png"
-    return UserError(f"{layout.root}: no images in class folders; {expected}{found}")
+    loose = {path.rpartition("/")[0] for path, reason in left_out.items() if reason == LOOSE}
+    advice = _if_classes(layout.folders.values()) if loose & set(layout.folders.values()) else ""
+    return UserError(f"{layout.root}: no images in class folders; {expected}{advice}{found}")
+
+
+def _if_classes(splits: Iterable[str]) -> str:
+    """Say what to type if the folders of splits are those of classes; nothing if there are none."""
+    names = [class_name(name) for folder in splits if split_of(name := folder.partition("/")[0])]
+    if not names:
+        return ""
+    own = "is a class and no split" if len(names) == 1 else "are classes and no splits"
+    return f"; if {listed(names)} {own}, type {suggestion(dict(zip(names, names, strict=True)))}"
 
 
 def _require_nothing(layout: Layout, folder: str, left_out: Mapping[str, str]) -> str:
@@ -277,10 +257,13 @@ def require_classes(index: Index) -> None:
     for name in ("train", "val"):
         without = [c for label, c in enumerate(index.classes) if label not in index.splits[name].labels]
         if without:
+            classes_of = [set(index.splits[split].labels) for split in index.folders if split in index.splits]
+            is_disjoint = sum(map(len, classes_of)) == len(set().union(*classes_of))
             mapped = {c: next((o for o in index.classes if o != c and letters(o) == letters(c)), None) for c in without}
             raise UserError(
                 f"{index.root}: no image of the {'class' if len(without) == 1 else 'classes'} {listed(without)} in the "
                 f"{name} split; to {'join them' if all(mapped.values()) else 'do without'}, type {suggestion(mapped)}"
+                f"{_if_classes(index.folders.values()) if len(classes_of) > 1 and is_disjoint else ''}"
             )
 
 

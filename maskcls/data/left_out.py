@@ -61,7 +61,7 @@ LOOSE, OUTSIDE = "image outside of the class folders", "folder beside the splits
 EMPTY, NO_IMAGES = "empty folder", "class folder without images"
 NO_CLASSES = "split folder without images in class folders"
 MAPPED, NOT_IN_TABLE = "excluded by data.class_map", "image that is not in data.table"
-COPY = "copy of an image that is evaluated"
+SAME_PHOTOGRAPH = "same photograph as an image in"  # followed by val or test
 UNSEARCHED = "folder that a pattern does not search"
 
 

@@ -14,10 +14,12 @@ from maskcls.config import (
     TableConfig,
 )
 from maskcls.data.groups import Groups, Membership, published_groups, read_groups
-from maskcls.data.index import Index, index_folder, report_index
+from maskcls.data.index import Index, index_folder
 from maskcls.data.left_out import is_drawn, is_system, report_left_out
+from maskcls.data.notices import report_index
 from maskcls.data.splits import cut_missing_splits, split_by_group
 from maskcls.data.table import index_table
+from maskcls.data.table_rows import require_table
 from maskcls.data.walk import entries
 from maskcls.errors import MACHINE_ERRORS, UserError
 from maskcls.files import sync_all
@@ -32,8 +34,8 @@ def require_dataset(config: AnyDataConfig) -> None:
         UserError: neither is the case; the message says how to get a data set. Or faces would be drawn into a folder
             of something else.
     """
-    if isinstance(config, TableConfig) and not config.table.is_file():
-        raise UserError(f"data.table={config.table}: no such file; expected a CSV file with the columns path and label")
+    if isinstance(config, TableConfig):
+        require_table(config.table)
     if isinstance(config, SyntheticConfig):
         _require_own_folder(config.root)
         return
@@ -184,7 +186,8 @@ def _draw(config: SyntheticConfig) -> Path:
     except OSError as error:
         if error.errno in MACHINE_ERRORS:
             raise
-        raise UserError(f"data.root={config.root}: cannot write in this folder: {error.strerror}") from None
+        fault = f"cannot write in this folder: {error.strerror}"
+        raise UserError(f"data.root={config.root}: {fault}; data.root=FOLDER names another one to draw in") from None
     with lock:
         if not folder.is_dir():
             log.info("drawing %d synthetic faces into %s", sum(counts.values()), folder)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from maskcls.data.groups import Groups
 from maskcls.data.index import Index, Split, require_classes
 from maskcls.data.layout import listed, suggestion
-from maskcls.data.left_out import COPY
+from maskcls.data.left_out import SAME_PHOTOGRAPH
 from maskcls.errors import UserError
 from maskcls.wording import counted
 
@@ -122,5 +122,6 @@ def split_by_group(index: Index, groups: Groups, *, val_fraction: float, test_fr
         chosen[split].setdefault(path if split == "train" else (group, label), (path, label))
     splits = {name: Split.of(sorted(found.values())) for name, found in chosen.items() if found}
     used = {path for split in splits.values() for path in split.paths}
-    copies = {path: f"{COPY}: {split_of[groups[path].group]}" for path in files.paths if path not in used}
-    return replace(index, splits=splits, left_out={**index.left_out, **copies}, origin="grouped")
+    unused = [path for path in files.paths if path not in used]
+    others = {path: f"{SAME_PHOTOGRAPH} {split_of[groups[path].group]}" for path in unused}
+    return replace(index, splits=splits, left_out={**index.left_out, **others}, origin="grouped")

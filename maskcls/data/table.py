@@ -1,52 +1,61 @@
 """Data sets whose labels are in a table: a CSV file with the path and the label of each image."""
 
-import csv
-import io
 import os
+import re
+import shlex
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 
 from maskcls.config import nearest
 from maskcls.data.groups import Groups, Membership
 from maskcls.data.index import ClassMap, Index, index_of
-from maskcls.data.layout import listed, plain_path, split_of
-from maskcls.data.left_out import MAPPED, NOT_IN_TABLE
+from maskcls.data.layout import listed, plain_path
+from maskcls.data.left_out import IMAGE_SUFFIXES, MAPPED, NOT_IN_TABLE
+from maskcls.data.table_rows import Row, read_rows
 from maskcls.data.walk import Listing, list_images
-from maskcls.errors import MACHINE_ERRORS, UserError
+from maskcls.errors import UserError
 from maskcls.wording import counted
-
-# names of the columns that are looked for, in this order
-COLUMNS = {
-    "path": (
-        "path",
-        "file",
-        "filename",
-        "file_name",
-        "filepath",
-        "file_path",
-        "image",
-        "image_path",
-        "img",
-        "img_path",
-    ),
-    "label": ("label", "labels", "class", "class_name", "category", "target"),
-    "split": ("split", "subset", "set"),
-    "group": ("group",),
-}
-REQUIRED = ("path", "label")
 
 
 @dataclass(frozen=True)
-class _Row:
-    """A line of a table; split and group are empty where the table has no such column."""
+class _Files:
+    """The files that the rows of a table may name.
 
-    line: int
-    path: str
-    label: str
-    split: str
-    group: str
+    Attributes:
+        root: folder that paths are relative to.
+        images: paths of the images below it.
+        spelled: the same by the composed spelling of their names.
+    """
+
+    root: Path
+    images: frozenset[str]
+    spelled: Mapping[str, str]
+
+    @classmethod
+    def of(cls, root: Path, images: Sequence[str]) -> "_Files":
+        return cls(root, frozenset(images), {_composed(path): path for path in images})
+
+    @cached_property
+    def without_ending(self) -> Mapping[str, Sequence[str]]:
+        """The images by their paths without the endings."""
+        found: dict[str, list[str]] = {}
+        for path in sorted(self.images):
+            found.setdefault(_composed(str(PurePosixPath(path).with_suffix(""))), []).append(path)
+        return found
+
+    def named(self, path: str) -> Sequence[str]:
+        """Return the files that a path may mean: itself; else the images of this name with an ending."""
+        if path in self.images:
+            return [path]
+        if spelled := self.spelled.get(_composed(path)):
+            return [spelled]
+        if (self.root / path).is_file():
+            return [path]
+        has_ending = PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
+        return [] if has_ending else self.without_ending.get(_composed(path), [])
 
 
 def index_table(
@@ -55,7 +64,8 @@ def index_table(
     """List the images of a table. Other images below the root are left out.
 
     Args:
-        table: a CSV file in UTF-8, separated by commas, semicolons or tabs, whose first line names the columns.
+        table: a CSV file in UTF-8, or in UTF-16 with its mark, separated by commas, semicolons, tabs or bars, whose
+            first line names the columns.
         root: folder that its paths are relative to.
         columns: names of the columns; those in `COLUMNS` if they are not given.
         class_map: the class of each label; null leaves the images of a label out. Others are classes themselves.
@@ -64,16 +74,17 @@ def index_table(
         The images, in the splits of the table or in ``all``, and the group of each image if the table has groups.
 
     Raises:
-        UserError: the table cannot be read, lacks a column or a value, names a file twice or one that does not exist.
+        UserError: the table cannot be read, lacks a column or a value, names a file twice or one that does not exist,
+            or it is not clear which column or file is meant.
     """
     root = plain_path(root)
-    rows = _read(table, columns or {})
+    rows = read_rows(table, columns or {})
     labels = {row.label for row in rows}
     for label in class_map or {}:
         if label not in labels:
             raise UserError(f"data.class_map: {table} has no label '{label}'{nearest(label, labels)}")
     listing = list_images(root, ["."])
-    paths = _existing(table, root, rows, listing)
+    paths = _existing(table, _Files.of(root, listing.images["."]), rows)
     mapping = class_map or {}
     left_out: dict[str, str] = {}
     named: dict[str, list[tuple[str, str]]] = {}
@@ -89,101 +100,79 @@ def index_table(
     groups = {path: Membership(row.group) for row, path in zip(rows, paths, strict=True)}
     order = [split for split in ("train", "val", "test", "all") if split in named]
     index = index_of({split: named[split] for split in order}, root, left_out)
+    index = replace(index, notes=tuple(_note(rows, paths)))
     return index, groups if rows[0].group else None
 
 
-def _read(table: Path, columns: Mapping[str, str]) -> list[_Row]:
-    """Read a table, and check that each line has what it needs."""
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        if error.errno in MACHINE_ERRORS:
-            raise
-        raise UserError(f"data.table={table}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"data.table={table}: is not in UTF-8; save it as CSV in UTF-8") from None
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    try:
-        lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        found = _columns(table, [name.strip() for name in lines.fieldnames or []], columns)
-        lines.fieldnames = [name.strip() for name in lines.fieldnames or []]
-        rows = [
-            _Row(
-                lines.line_num, **{key: (line.get(found[key]) or "").strip() if key in found else "" for key in COLUMNS}
-            )
-            for line in lines
-        ]
-    except csv.Error as error:
-        raise UserError(f"data.table={table}: is not a CSV file: {error}") from None
-    if not rows:
-        raise UserError(f"data.table={table}: holds no image")
-    return [_checked(table, row, found) for row in rows]
-
-
-def _columns(table: Path, names: list[str], columns: Mapping[str, str]) -> dict[str, str]:
-    """Return the name of the column of each key of `COLUMNS` that the table has."""
-    for key, name in columns.items():
-        if key not in COLUMNS:
-            raise UserError(f"data.columns: '{key}' is not known; expected {', '.join(COLUMNS)}{nearest(key, COLUMNS)}")
-        if name not in names:
-            raise UserError(
-                f"data.columns: {table} has no column '{name}'; it has {listed(names)}{nearest(name, names)}"
-            )
-    found = {key: columns[key] for key in COLUMNS if key in columns}
-    for key, usual in COLUMNS.items():
-        fitting = [name for one in usual for name in names if name.lower() == one]
-        if key not in found and fitting:
-            found[key] = fitting[0]
-    for key in REQUIRED:
-        if key not in found:
-            raise UserError(
-                f"data.table={table}: no column '{key}'; it has {listed(names) or 'none'}; "
-                f"'data.columns={{{key}: NAME}}' names it"
-            )
-    return found
-
-
-def _checked(table: Path, row: _Row, columns: Mapping[str, str]) -> _Row:
-    """Return a row with the split's usual name.
-
-    Raises:
-        UserError: a value is missing, or the split is unknown.
-    """
-    where = f"data.table={table}: line {row.line}"
-    for key in columns:
-        if not getattr(row, key):
-            raise UserError(f"{where}: the column '{columns[key]}' is empty")
-    if "split" not in columns:
-        return row
-    split = split_of(row.split)
-    if split is None:
-        raise UserError(f"{where}: '{row.split}' is not a split; expected train, val or test")
-    return _Row(row.line, row.path, row.label, split, row.group)
-
-
-def _existing(table: Path, root: Path, rows: list[_Row], listing: Listing) -> list[str]:
+def _existing(table: Path, files: _Files, rows: Sequence[Row]) -> list[str]:
     """Return the path of each row as the listing spells it, or relative to the root.
 
     Raises:
-        UserError: a file does not exist, or is there twice.
+        UserError: a file does not exist, is there twice, or it is not clear which one is meant.
     """
-    images = set(listing.images["."])
-    spelled = {unicodedata.normalize("NFC", path): path for path in images}
-    paths = [_relative(root, row.path) for row in rows]
-    paths = [path if path in images else spelled.get(unicodedata.normalize("NFC", path), path) for path in paths]
-    missing = [path for path in paths if path not in images and not (root / path).is_file()]
+    written = [_relative(files.root, row.path) for row in rows]
+    named = [files.named(path) for path in written]
+    missing = [(row.line, path) for row, path, found in zip(rows, written, named, strict=True) if not found]
     if missing:
+        line, path = missing[0]
         raise UserError(
-            f"data.table={table}: {len(missing)} of {counted(len(paths), 'file')} not found in {root}, such as "
-            f"{missing[0]}; data.root=FOLDER names the folder that the paths are relative to"
+            f"data.table={table}: {len(missing)} of {counted(len(rows), 'file')} not found in {files.root}, such as "
+            f"{path} in line {line}; {_remedy(files, [path for _, path in missing], are_all=len(missing) == len(rows))}"
         )
     first: dict[str, int] = {}
-    for row, path in zip(rows, paths, strict=True):
-        if path in first:
-            raise UserError(f"data.table={table}: lines {first[path]} and {row.line} both name {path}")
-        first[path] = row.line
-    return paths
+    for row, found in zip(rows, named, strict=True):
+        if len(found) > 1:
+            meant = f"may be {listed(found)}; write its ending"
+            raise UserError(f"data.table={table}: line {row.line}: '{row.path}' {meant}")
+        if found[0] in first:
+            raise UserError(f"data.table={table}: lines {first[found[0]]} and {row.line} both name {found[0]}")
+        first[found[0]] = row.line
+    return list(first)
+
+
+def _remedy(files: _Files, missing: Sequence[str], *, are_all: bool) -> str:
+    """Say what to do about paths that are not found.
+
+    Args:
+        are_all: whether these are all paths of the table.
+    """
+    parts = missing[0].split("/")
+    for number in range(1, len(parts)):
+        start = "/".join(parts[:number]) + "/"
+        if all(path.startswith(start) and len(files.named(path.removeprefix(start))) == 1 for path in missing):
+            return f"without '{start}' at their beginning they are found: take it off in the table"
+    if _is_absolute(missing[0]):
+        return "these paths are absolute, and data.root counts for relative paths only: make them relative"
+    folders = {path[: -len(end)] for path in files.images for end in _ends(path, missing[0])}
+    for folder in sorted(folders) if are_all else ():
+        if all(len(files.named(f"{folder}/{path}")) == 1 for path in missing):
+            return f"they are in a folder of it: type {shlex.quote(f'data.root={files.root / folder}')}"
+    return "data.root=FOLDER names the folder that the paths are relative to"
+
+
+def _ends(path: str, missing: str) -> list[str]:
+    """Return the end of a path that is, or may be, a file that was not found; none if it has no such end."""
+    whole = [f"/{missing}", f"/{missing}{PurePosixPath(path).suffix}"]
+    return [end for end in whole if path.endswith(end)][:1]
+
+
+def _note(rows: Sequence[Row], paths: Sequence[str]) -> list[str]:
+    """Count the rows whose paths lack the ending of the one image of that name."""
+    pairs = [(PurePosixPath(row.path.replace("\\", "/")).name, path) for row, path in zip(rows, paths, strict=True)]
+    added = [(name, path) for name, path in pairs if _composed(name) != _composed(PurePosixPath(path).name)]
+    if not added:
+        return []
+    without = f"{counted(len(added), 'path')} in data.table without an ending"
+    return [f"{without}: each stands for the one image of that name, such as {added[0][0]} for {added[0][1]}"]
+
+
+def _composed(path: str) -> str:
+    return unicodedata.normalize("NFC", path)
+
+
+def _is_absolute(path: str) -> bool:
+    """Whether a path is absolute, here or on Windows."""
+    return os.path.isabs(path) or re.match("[A-Za-z]:/", path) is not None
 
 
 def _relative(root: Path, path: str) -> str:

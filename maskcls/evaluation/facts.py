@@ -1,12 +1,19 @@
 """Facts about evaluated files that slices and intervals are made from."""
 
-from collections.abc import Collection
+import hashlib
+import logging
+import os
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from maskcls.data.groups import Groups
-from maskcls.data.index import Split
+from maskcls.data.index import Index, Split, file_state
+from maskcls.errors import MACHINE_ERRORS
+from maskcls.wording import counted
+
+log = logging.getLogger(__name__)
 
 
 def file_facts(
@@ -37,6 +44,58 @@ def file_facts(
         if groups or any(seen):
             facts["in_train"] = np.array(seen, dtype=np.int64)
     return facts
+
+
+def trained_files(index: Index, files: Split, training: Index) -> set[str]:
+    """Find the files of a data set that were trained on: whatever links lead to them, and copies byte for byte.
+
+    Args:
+        index: the data set.
+        files: its files that are evaluated. Copies are looked for among these.
+        training: the data set of the training, as it was then.
+
+    Returns:
+        Their paths in ``index``.
+    """
+    own = [training.root / path for path in training.splits["train"].paths]
+    real = set(map(os.path.realpath, own))
+    found = {path for path in index.all_images().paths if os.path.realpath(index.root / path) in real}
+    return found | _copies(index.root, [path for path in files.paths if path not in found], own)
+
+
+def _copies(root: Path, paths: Iterable[str], others: Iterable[Path]) -> set[str]:
+    """Return the paths whose files have the same bytes as one of the others. Only files of equal sizes are read."""
+    by_size: dict[int, list[Path]] = {}
+    for other in others:
+        by_size.setdefault(file_state(other)[0], []).append(other)
+    by_size.pop(-1, None)
+    digests: dict[int, set[str]] = {}
+    closed: list[Path] = []
+    copies = set()
+    for path in paths:
+        size = file_state(root / path)[0]
+        if size not in by_size:
+            continue
+        if size not in digests:
+            digests[size] = {_digest(other, closed) for other in by_size[size]} - {""}
+        if _digest(root / path, closed) in digests[size]:
+            copies.add(path)
+    if closed:
+        number = counted(len(closed), "file")
+        log.warning("whether images are copies of training images is not known of all: %s cannot be read", number)
+    return copies
+
+
+def _digest(path: Path, closed: list[Path]) -> str:
+    """Return a digest of a file; nothing if it cannot be read, which is noted in ``closed``."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        if error.errno in MACHINE_ERRORS:
+            raise
+        closed.append(path)
+        return ""
 
 
 def _longer_side(path: Path) -> int:

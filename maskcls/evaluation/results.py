@@ -14,7 +14,7 @@ from maskcls.files import write_json
 from maskcls.inference.predictor import Predictor
 from maskcls.models.checkpoint import Checkpoint
 from maskcls.reporting.text import slice_title
-from maskcls.wording import counted
+from maskcls.wording import counted, named
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +136,6 @@ def report_slices(name: str, metrics: Mapping[str, Any]) -> None:
 
 
 def _slice_text(figures: Mapping[str, Any]) -> str:
-    without = [name for name, counts in figures["classes"].items() if not counts["images"]]
+    without = [named(name) for name, counts in figures["classes"].items() if not counts["images"]]
     lacking = f", none of {', '.join(without)}" if without else ""
     return f"{100 * figures['accuracy']:6.2f} % of {counted(figures['images'], 'image')}{lacking}"

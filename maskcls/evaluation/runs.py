@@ -1,5 +1,6 @@
 """Evaluated runs, read back from their directories, and what shows whether they can be compared."""
 
+import contextlib
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from maskcls.config import EvalConfig, TrainConfig, as_dictionary, convert
 from maskcls.errors import UserError
 from maskcls.run import read_run
 
@@ -81,12 +83,15 @@ def read_evaluated(directory: Path, split: str) -> EvaluatedRun:
     training = record.get("training")  # maskcls-eval records the configuration of the training
     seed = (training or settings).get("seed")
     origin = {"seed": seed, **{key: record.get(key) for key in ("git_commit", "versions")}}
-    pooled_by = {"evaluation": _pooled_by(settings), "training": training and _pooled_by(training)}
+    kind = EvalConfig if record.get("command") == "maskcls-eval" else TrainConfig
+    pooled_by = {"evaluation": _pooled_by(settings, kind), "training": training and _pooled_by(training, TrainConfig)}
     return EvaluatedRun(directory.name, pooled_by, origin, files, is_correct, groups)
 
 
-def _pooled_by(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the keys that pooled runs may differ in."""
+def _pooled_by(settings: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    """Leave out the keys that pooled runs may differ in, and add the defaults of keys that older versions lack."""
+    with contextlib.suppress(UserError):  # a version whose keys are others wrote it: they are compared as they are
+        settings = as_dictionary(convert(settings, kind, ""))
     return {key: value for key, value in settings.items() if key not in ("seed", "device", "threads", "plots", "ckpt")}
 
 

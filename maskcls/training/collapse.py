@@ -12,6 +12,7 @@ from torch import Tensor, isclose
 from maskcls.config import ConstantConfig, CosineConfig, TrainConfig
 from maskcls.errors import TrainingError
 from maskcls.models.document import EpochRow
+from maskcls.wording import named
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +78,8 @@ class CollapsePolicy:
         """
         seen = (
             f"epoch {collapse.epoch}: the training has collapsed: every validation image is predicted as "
-            f"{self.classes[collapse.label]}, and the training loss, {collapse.train_loss:.4g}, is no better than "
-            f"the loss of guessing, {collapse.chance_loss:.4f}, at a learning rate of {self.learning_rate:g}"
+            f"{named(self.classes[collapse.label])}, and the training loss, {collapse.train_loss:.4g}, is no better "
+            f"than the loss of guessing, {collapse.chance_loss:.4f}, at a learning rate of {self.learning_rate:g}"
         )
         lower = self.learning_rate / DIVISOR
         helps = f"a lower optim.lr, such as {lower:g}, schedule.warmup_epochs=1 or another seed helps"
@@ -120,13 +121,19 @@ def find_collapse(row: EpochRow, logits: Tensor, chance: float) -> Collapse | No
     return Collapse(row.epoch, int(predicted[0]), row.train_loss, chance)
 
 
-def more_careful(config: TrainConfig, retries: int) -> TrainConfig:
-    """The configuration of another try: a tenth of the learning rate for each retry, and a warm-up of one epoch."""
+def more_careful(config: TrainConfig, retries: int, before_rate: int = 0) -> TrainConfig:
+    """The configuration of another try: a tenth of the learning rate for each retry, and a warm-up of one epoch.
+
+    Args:
+        config: the configuration.
+        retries: how often the training was started again.
+        before_rate: how many of these retries were before ``optim.lr`` was typed to resume it: they do not divide it.
+    """
     if not retries:
         return config
     schedule = config.schedule
     if isinstance(schedule, ConstantConfig | CosineConfig):
         warmup = max(schedule.warmup_epochs, min(1.0, config.epochs / 2))
         schedule = dataclasses.replace(schedule, warmup_epochs=warmup)
-    optim = dataclasses.replace(config.optim, lr=config.optim.lr / DIVISOR**retries)
+    optim = dataclasses.replace(config.optim, lr=config.optim.lr / DIVISOR ** max(0, retries - before_rate))
     return dataclasses.replace(config, optim=optim, schedule=schedule)

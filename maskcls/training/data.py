@@ -18,6 +18,7 @@ from maskcls.data.sources import open_dataset, own_images
 from maskcls.data.statistics import IMAGENET, STUDY, Normalization, measure
 from maskcls.errors import UserError
 from maskcls.models.memory import free_memory
+from maskcls.wording import named
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,8 @@ def load_data(config: AnyDataConfig) -> TrainingData:
         hint = nearest(config.positive_class, index.classes)
         own = f"; {own_images(config.root)} if these are your own images" if config.name == "facemask12k" else ""
         raise UserError(
-            f"data.positive_class={config.positive_class}: the classes are {', '.join(index.classes)}{hint}; "
+            f"data.positive_class={config.positive_class}: the classes are "
+            f"{', '.join(map(named, index.classes))}{hint}; "
             f"null if none is positive{own}"
         )
     fingerprint = index.fingerprint()

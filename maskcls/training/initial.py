@@ -1,7 +1,7 @@
 """Starting a training from the weights of another one."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from maskcls.models import build_on_meta
 from maskcls.models.checkpoint import load_checkpoint, read_about
 from maskcls.models.document import Document
 from maskcls.training.state import TrainingState
+from maskcls.wording import named
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,9 @@ def start_from(state: TrainingState, path: Path, digest: str, about: Document) -
     log.info("init: weights of epoch %d of %s (sha256 %s)", found.progress.epoch, path, digest)
     if found.classes != about.classes:
         log.warning(
-            "init: new values for %s: the checkpoint has other classes, %s", _listed(new), _listed(found.classes)
+            "init: new values for %s: the checkpoint has other classes, %s",
+            _listed(new),
+            _listed(map(named, found.classes)),
         )
     elif new:
         log.warning("init: new values for %s: the checkpoint was trained at %d pixels", _listed(new), found.input_size)
@@ -84,5 +87,5 @@ def last_layer(model: ModelConfig, input_size: int) -> list[str]:
     return [name for name in two if two[name].shape != three[name].shape]
 
 
-def _listed(names: Collection[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)

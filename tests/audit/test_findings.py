@@ -166,6 +166,8 @@ def test_a_split_without_a_class_is_severe() -> None:
     assert texts("imbalance", concluded(rows)) == [("severe", "val has no image of A, C")]
     rows = [("train", name) for name in "ABCDEFGH"] + [("val", "H")]
     assert texts("imbalance", concluded(rows)) == [("severe", "val has no image of A, B, C, D, E and 2 more")]
+    rows = [("train", "A"), ("train", "B "), ("val", "A")]
+    assert texts("imbalance", concluded(rows)) == [("severe", "val has no image of 'B '")]
 
 
 @pytest.mark.parametrize(
@@ -206,9 +208,18 @@ def test_bad_and_odd_files_are_named() -> None:
         "1 of 10 files has a suffix that does not fit its format": ("lies.png",),
         "1 of 10 files has a name that is not UTF-8": ("name\udcff.png",),
         "1 of 10 files is not RGB (1 L)": ("grey.png",),
-        "1 of 10 files is not square and will be made so": ("wide.png",),
+        "1 of 10 files is not square and will be made so, as data.resize says": ("wide.png",),
     }
     assert [finding.severity for finding in findings] == ["severe"] + ["doubtful"] * 2 + ["note"] * 5
+
+
+def test_what_most_files_have_is_one_note_without_names() -> None:
+    facts = [fact(f"{i}.png", width=10, mode="L") for i in range(3)] + [fact("square.png")]
+    findings = concluded([("all", "A")] * 4, inspection=inspected(facts))
+    assert [(finding.kind, finding.severity, finding.text, finding.files) for finding in findings] == [
+        ("oddity", "note", "3 of 4 files are not RGB (3 L)", ()),
+        ("oddity", "note", "3 of 4 files are not square and will be made so, as data.resize says", ()),
+    ]
 
 
 def test_good_data_has_no_findings() -> None:

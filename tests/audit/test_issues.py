@@ -7,7 +7,7 @@ from findings import ORDINARY, fact, inspected, labelled
 from maskcls.audit.duplicates import EDITED, IDENTICAL_FILE, REENCODED, TRANSFORMED, Link, group
 from maskcls.audit.files import FileFacts
 from maskcls.audit.geometry import Match
-from maskcls.audit.issues import Issue, list_issues, severity_of_leaks
+from maskcls.audit.issues import Issue, list_issues, severity_of_leaks, usual_oddities
 from maskcls.audit.labelled import Labelled
 
 
@@ -90,6 +90,22 @@ def test_a_file_has_one_row_for_each_of_its_faults() -> None:
         (3, "oddity", "suffix", "note", "the content is JPEG"),
     ]
     assert all(one.score == 1 for one in found)
+
+
+def test_what_most_files_have_is_no_row_of_a_file() -> None:
+    facts = [fact(f"{i}.png", width=10, height=8, mode="L") for i in range(6)] + [
+        fact(f"{i}_square.png") for i in range(5)
+    ]
+    files = labelled([("all", "A", i) for i in range(13)])
+    broken = [FileFacts("broken.png", 4, fault="x"), FileFacts("other.png", 4, fault="x")]
+    found = list_issues(inspected([*facts, *broken]), files, [])
+    assert [(one.image, one.fault) for one in found] == [(11, "unreadable"), (12, "unreadable")]
+    usual = usual_oddities([*facts, *broken])
+    assert {fault: [one.image for one in rows] for fault, rows in usual.items()} == {
+        "mode": [*range(6)],
+        "not_square": [*range(6)],
+    }
+    assert usual_oddities(facts[1:]) == {}
 
 
 def test_what_stands_out_has_a_score_and_says_what_was_measured() -> None:

@@ -82,12 +82,31 @@ def test_only_the_images_that_are_asked_for_are_judged() -> None:
     assert judge(measured(images), sizes, []) == []
 
 
+def test_a_white_background_is_not_bright_and_an_overexposed_image_is() -> None:
+    images = [scene(seed, SIDE) for seed in range(40)]
+    for position in (3, 7):
+        white = np.full_like(images[position], 255)
+        middle = slice(SIDE // 4, -SIDE // 4)
+        white[middle, middle] = images[position][middle, middle]
+        images[position] = white
+    images[9] = cv2.convertScaleAbs(images[9], alpha=3.5)
+    assert faults(images).get("bright") == [9]
+
+
+@pytest.mark.parametrize(("width", "named"), [(300, []), (450, [30])])
+def test_an_extreme_shape_is_named_however_much_the_others_differ(width: int, named: list[int]) -> None:
+    sizes = [((100, 150), (100, 100), (150, 100))[i % 3] for i in range(30)]
+    images = [scene(seed, SIDE) for seed in range(31)]
+    assert faults(images, [*sizes, (width, 100)]).get("odd_aspect", []) == named
+
+
 def test_what_is_measured_is_right() -> None:
     image = np.full((100, 100, 3), 51, np.uint8)
     image[:30] = 204
     image[0, 0] = (0, 0, 255)
+    image[25:75, 25:75] = 102  # the middle
     found = look(image, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
-    assert found == pytest.approx(Look(0.8, 0.2, 0.6, found.blur, 1.0))
+    assert found == pytest.approx(Look(0.8, 0.4, 0.6, found.blur, 1.0))
 
 
 def test_blur_grows_with_the_width_of_a_blur_whatever_the_contrast() -> None:

@@ -117,7 +117,10 @@ def test_planted_faults_are_found_among_200_photographs(shared: Path, tmp_path: 
     assert cli.main("audit", [*overrides, "faces.mode=yunet", f"faces.model={detector}"]) == 0
     issues = read_table(tmp_path / "audit" / "issues.csv")
     named = {fault: {row["path"] for row in issues if row["fault"] == fault} for fault in SPOILED}
-    assert {fault: len(names & planted[fault]) for fault, names in named.items()} == dict.fromkeys(SPOILED, 5)
-    # some of the others are dark, or on white, and some enlarged corners are blurred as well
+    assert {fault: len(names & planted[fault]) for fault, names in named.items()} == {
+        **dict.fromkeys(SPOILED, 5),
+        "bright": 4,  # haze keeps the fifth grey in the middle
+    }
+    # some of the others are dark, and some enlarged corners are blurred or white as well; those on white are not bright
     others = {fault: len(names - planted[fault]) for fault, names in named.items()}
-    assert others == {"blurred": pytest.approx(2, abs=1), "dark": 1, "bright": 4, "no_face": pytest.approx(1, abs=1)}
+    assert others == {"blurred": pytest.approx(2, abs=1), "dark": 1, "bright": 1, "no_face": pytest.approx(1, abs=1)}

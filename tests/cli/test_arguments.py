@@ -1,8 +1,10 @@
 """Reading what was typed: flags, and paths that Hydra's grammar would not take."""
 
+from pathlib import Path
+
 import pytest
 from hydra.core.override_parser.types import QuotedString
-from jobs import ODD_NAMES, Command, assert_refused, assert_training_refused
+from jobs import ODD_NAMES, Command, Result, assert_refused, assert_training_refused
 
 from maskcls.cli.arguments import CommandLine, parse_overrides, read_arguments
 from maskcls.errors import UserError
@@ -83,6 +85,39 @@ def test_what_cannot_be_read_is_refused_in_one_line(command: Command, typed: str
 def test_spaces_around_the_equals_sign_are_named(command: Command) -> None:
     message = "cannot read 'epochs =3': expected key=value without spaces around the '='; quote special characters"
     assert_refused(command("train", "epochs =3"), f"maskcls-train: {message}")
+
+
+@pytest.mark.parametrize(
+    ("command_name", "typed", "bare", "meant"),
+    [
+        ("predict", ["photos"], "photos", "source=photos"),
+        ("predict", ["new/"], "new/", "source=new/"),
+        ("predict", ["b.safetensors", "device=cpu", "photos"], "b.safetensors", "ckpt=b.safetensors source=photos"),
+        ("predict", ["run", "my photos"], "run", "ckpt=run 'source=my photos'"),
+        ("predict", ["new/a.jpg", "new/b.jpg"], "new/a.jpg", "'source=new/*.jpg'"),
+        ("predict", ["a.jpg", "b.jpg"], "a.jpg", "'source=*.jpg'"),
+        ("eval", ["b.safetensors"], "b.safetensors", "ckpt=b.safetensors"),
+        ("eval", ["ckpt=run", "photos"], "photos", "data.root=photos"),
+        ("eval", ["run", "labels.CSV"], "run", "ckpt=run data.table=labels.CSV"),
+        ("audit", ["photos"], "photos", "data.root=photos"),
+        ("audit", ["new/labels.csv"], "new/labels.csv", "data.table=new/labels.csv"),
+        ("compare", ["a", "b"], "a", "'runs=[a,b]'"),
+        ("train", ["photos"], "photos", "data=folder data.root=photos"),
+        ("train", ["labels.csv"], "labels.csv", "data=table data.table=labels.csv"),
+        ("train", ["run"], "run", "resume=run"),
+        ("train", ["b.safetensors"], "b.safetensors", "init=b.safetensors"),
+    ],
+)
+def test_a_path_without_its_key_is_named_with_it(
+    command: Command, command_name: str, typed: list[str], bare: str, meant: str
+) -> None:
+    for name in ("photos", "my photos", "run"):
+        Path(name).mkdir()
+    Path("run/run.json").touch()
+    for name in ("a.jpg", "b.jpg"):
+        Path(name).touch()
+    expected = f"maskcls-{command_name}: cannot read '{bare}': expected key=value; did you mean {meant}?\n"
+    assert command(command_name, *typed) == Result(2, "", expected)
 
 
 @pytest.mark.parametrize(

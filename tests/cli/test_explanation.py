@@ -60,6 +60,24 @@ EXPERIMENTS = "demo, fast, study/mycnn_adam, study/resnet18_adam, study/resnet18
         ("data=base", "data.name=null: expected one of folder, table, facemask12k, synthetic"),
         ("experiment=demoo", f"experiment=demoo: expected one of {EXPERIMENTS}; did you mean 'demo'?"),
         ("experiment=null", f"experiment=null: expected one of {EXPERIMENTS}"),
+        # experiments that are made for other options
+        (
+            "data=folder data.root=. experiment=demo epochs=2",
+            "experiment=demo sets data.train_images, of data=synthetic, which data=folder does not have: "
+            "leave out experiment=demo, or leave out data=folder and what belongs to it",
+        ),
+        (
+            "data=folder data.root=. experiment=demo -m model=mycnn,resnet18",
+            "experiment=demo sets data.train_images, of data=synthetic, which data=folder does not have: "
+            "leave out experiment=demo, or leave out data=folder and what belongs to it",
+        ),
+        (
+            "experiment=demo +data.wings=2",
+            "data.wings is not a key of data=synthetic: allowed are root, positive_class, batch_size, eval_batch_size, "
+            "input_size, normalization, val_fraction, test_fraction, split_seed, split, groups, sampling, cache_dir, "
+            "cache_gb, workers, on_bad_image, resident, resize, class_map, splits, name, seed, train_images, "
+            "val_images, test_images",
+        ),
     ],
 )
 def test_wrong_keys_and_options_are_refused_in_one_line(command: Command, typed: str, message: str) -> None:

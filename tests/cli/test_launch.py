@@ -147,7 +147,8 @@ def test_a_directory_that_cannot_be_written_is_left_at_once(
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
     key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
-    message = f"maskcls-train: {Path.cwd()}/here: cannot write in this folder: the system's words\n"
+    ways = "hydra.run.dir=FOLDER names another (in a sweep: hydra.sweep.dir)"
+    message = f"maskcls-train: {Path.cwd()}/here: cannot write in this folder: the system's words; {ways}\n"
     assert command("train", SYNTHETIC, *sweep, f"{key}=here") == Result(status, "", message)
     assert list(Path().iterdir()) == []
 

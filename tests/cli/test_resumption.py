@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from configuration import small, start_run
+from configuration import config_of, small, start_run
 
 from maskcls import cli
-from maskcls.cli.resumption import how_to_continue, is_done
+from maskcls.cli.arguments import parse_overrides, read_arguments
+from maskcls.cli.composition import compose_jobs
+from maskcls.cli.resumption import how_to_continue, is_done, resumed_config
+from maskcls.config import TableConfig
 from maskcls.run import read_run
 
 
@@ -104,3 +107,23 @@ def test_people_are_told_how_to_continue() -> None:
     assert how_to_continue(Path("/my runs/\x1b[1m")) == (
         "interrupted; continue with: maskcls-train resume='/my runs/\\x1b[1m'"
     )
+
+
+@pytest.mark.parametrize(
+    ("begun_with", "typed", "root"),
+    [
+        (("data.table=/a/labels.csv",), ("data.table=/b/labels.csv",), "/b"),
+        (("data.table=/a/labels.csv",), ("data.table=/b/labels.csv", "data.root=/a"), "/a"),
+        (("data.table=/a/labels.csv", "data.root=/images"), ("data.table=/b/labels.csv",), "/images"),
+    ],
+)
+def test_images_in_the_folder_of_their_table_move_with_it(
+    begun_with: tuple[str, ...], typed: tuple[str, ...], root: str, tmp_path: Path
+) -> None:
+    start_run(tmp_path / "run", config_of("train", "data=table", *begun_with)).finish("interrupted", 143)
+    line = read_arguments([*typed, "data=table"])
+    (job,) = compose_jobs("train", line)
+    config = resumed_config(tmp_path / "run", job.composed, parse_overrides(line.overrides))
+    assert isinstance(config.data, TableConfig)
+    assert config.data.root == Path(root)
+    assert str(config.data.table) == typed[0].removeprefix("data.table=")

@@ -76,7 +76,11 @@ def test_a_folder_that_is_not_there_is_refused_in_one_line(command: Command, typ
             "ckpt=a.safetensors data=synthetic data.root=x",
             "data=synthetic stands for the drawn faces of the training: it takes neither data.root nor data.table",
         ),
-        ("audit", "data.root=. data.table=a.csv", "data.table={working}/a.csv: no such file"),
+        (
+            "audit",
+            "data.root=. data.table=a.csv",
+            "data.table={working}/a.csv: no such file; expected a CSV file with the columns path and label",
+        ),
         (
             "audit",
             "data=folder data.root=.",
@@ -120,6 +124,17 @@ def test_a_data_set_to_measure_on_that_is_not_there_is_refused(command: Command,
         command("eval", f"ckpt={tmp_path}/best.safetensors", "data.root=faces"),
         f"maskcls-eval: data.root={Path.cwd()}/faces: no such folder",
     )
+
+
+def test_the_public_data_set_is_looked_for_where_training_looks_for_it(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "best.safetensors").touch()
+    ways = "data.root=FOLDER or the environment variable MASKCLS_DATA names a copy of it"
+    for root in (Path.cwd() / "data/facemask12k", tmp_path / "set"):
+        result = command("eval", f"ckpt={tmp_path}/best.safetensors", "data=facemask12k")
+        assert_refused(result, f"maskcls-eval: data.root={root}: no such folder; {ways}")
+        monkeypatch.setenv("MASKCLS_DATA", str(tmp_path / "set"))
 
 
 def test_a_source_that_is_not_there_is_refused(command: Command, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -410,22 +411,54 @@ def test_rows_of_the_trainings_table_are_recognised(tmp_path: Path) -> None:
     assert (metrics["images"], metrics["data"]["in_train"]) == (4, 2)
 
 
-def test_of_other_images_it_is_not_known_whether_they_were_trained_on(trained: Path, tmp_path: Path) -> None:
+def test_exact_copies_of_training_images_are_known_under_any_name(
+    trained: Path, dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     root = write_dataset(tmp_path / "elsewhere", {"": 3}, seed=5)
     metrics = measured(evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}"))
-    assert metrics["data"]["in_train"] is None
+    assert metrics["data"]["in_train"] == 0
     assert {"in_train", "unseen"}.isdisjoint(metrics["slices"])
+    none = "no image is a file that was trained on, or an exact copy of one; altered copies are not looked for"
+    assert none in caplog.messages
+    shutil.copy(dataset / "Train" / "WithMask" / "3.png", root / "WithMask" / "renamed.png")
+    shutil.copy(dataset / "Test" / "WithMask" / "3.png", root / "WithMask" / "new.png")  # it was not trained on
+    metrics = measured(evaluated(tmp_path, f"ckpt={trained}", f"data.root={root}"))
+    assert metrics["data"]["in_train"] == 1
+    assert [metrics["slices"][name]["images"] for name in ("in_train", "unseen")] == [1, 7]
+    assert any(text.startswith("1 of 8 images were trained on, or show") for text in caplog.messages)
+
+
+def test_without_the_files_of_the_training_it_is_not_known_what_was_trained_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    root = write_dataset(tmp_path / "set", {"train": 4, "val": 2})
+    config = small(root, "epochs=1")
+    train(config, start_run(tmp_path / "run", config))
+    (root / "train" / "WithMask" / "0.png").rename(tmp_path / "0.png")
+    other = write_dataset(tmp_path / "elsewhere", {"": 3}, seed=5)
+    metrics = measured(evaluated(tmp_path, f"ckpt={tmp_path / 'run'}", f"data.root={other}"))
+    assert metrics["data"]["in_train"] is None
+    unknown = "whether these images were trained on is not known: the files of the training are gone, or have changed"
+    assert unknown in caplog.messages
 
 
 def test_the_data_can_be_named_as_in_training(
-    trained: Path, dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    trained: Path,
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
     plain, named, public = (
         measured(evaluated(tmp_path, f"ckpt={trained}", f"data.root={dataset}", *names))
         for names in ((), ("data=folder",), ("data=facemask12k",))
     )
-    assert plain == named == public
+    monkeypatch.setenv("MASKCLS_DATA", str(dataset))
+    found = measured(evaluated(tmp_path, f"ckpt={trained}", "data=facemask12k"))
+    assert plain == named == public == found
     other = write_dataset(tmp_path / "elsewhere", {"": 3}, seed=5)
     evaluated(tmp_path, f"ckpt={trained}", f"data.root={other}", "data=facemask12k")
     assert f"{other} is not facemask12k: which files show one photograph is not known" in caplog.messages

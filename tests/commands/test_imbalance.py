@@ -40,6 +40,14 @@ def test_unequal_classes_are_said(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def test_a_class_with_a_space_in_its_name_is_in_quotes(caplog: pytest.LogCaptureFixture) -> None:
+    report_sizes({"cat": 20, "dog ": 152}, "")
+    report_missed(3, validation_of(accuracy=0.95, largest_share=0.5, never_predicted={1: 8}), ("cat", "dog "))
+    sizes, missed = caplog.messages
+    assert "always answering 'dog ' gives" in sizes
+    assert missed == "epoch 3: no validation image is predicted as 'dog ' (8 images)"
+
+
 ONE_EACH = ", ".join(f"{name} (1 image)" for name in "ABCDE")
 
 

@@ -368,6 +368,16 @@ def test_what_is_not_known_of_the_data_is_said(dataset: Path, tmp_path: Path, ca
     assert "  train     48 images: 24 WithMask, 24 WithoutMask" in caplog.messages
 
 
+def test_a_class_with_a_space_at_its_end_is_in_quotes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    root = write_dataset(tmp_path / "set", {"train": 8, "val": 4})
+    for split in ("train", "val"):
+        (root / split / "WithMask").rename(root / split / "WithMask ")
+    trained(tmp_path / "run", root, "epochs=1")
+    assert f"data {root}, classes 'WithMask ', WithoutMask" in caplog.messages
+    assert "  train     16 images: 8 'WithMask ', 8 WithoutMask" in caplog.messages
+
+
 def test_skipped_files_are_recorded_with_the_reason(dataset: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(dataset, tmp_path / "data"))
     (root / "Validation" / "WithMask" / "2.png").write_bytes(b"")

@@ -26,6 +26,7 @@ from maskcls.data.image_files import ImageFiles
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
 
+HELP = "data.cache_dir=FOLDER or the environment variable MASKCLS_CACHE names another one"
 PATHS = [f"A/{number}.png" for number in range(12)]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -225,7 +226,9 @@ def test_cache_dir_that_cannot_be_made(root: Path, tmp_path: Path, name: str) ->
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
 def test_cache_dir_that_cannot_be_written(root: Path, cache_dir: Path) -> None:
     cache_dir.mkdir(parents=True, mode=0o555)
-    with pytest.raises(UserError, match=f"^data.cache_dir={cache_dir}: cannot write in this folder: Permission denied"):
+    with pytest.raises(
+        UserError, match=f"^data.cache_dir={cache_dir}: cannot write in this folder: Permission denied; {HELP}$"
+    ):
         opened(root, cache_dir)
 
 
@@ -234,7 +237,9 @@ def test_lock_that_cannot_be_made(root: Path, cache_dir: Path, monkeypatch: pyte
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(cache, "FileLock", refuse)
-    with pytest.raises(UserError, match=f"^data.cache_dir={cache_dir}: cannot write in this folder: Read-only"):
+    with pytest.raises(
+        UserError, match=f"^data.cache_dir={cache_dir}: cannot write in this folder: Read-only file system; {HELP}$"
+    ):
         opened(root, cache_dir)
 
 
@@ -454,13 +459,27 @@ def test_workers_are_the_threads_that_decode(
     assert counts == [threads] * (2 if cache_gb else 3)
 
 
+@pytest.mark.parametrize("cache_gb", [None, 0.0])
+def test_files_of_twelve_bits_that_do_not_say_so_are_one_line(
+    root: Path, cache_dir: Path, cache_gb: float | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("1", "2"):
+        image = scene(1, 24).astype(np.uint16) * 16
+        (root / f"A/{name}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    open_images(splits(root, 16), config(cache_dir, cache_gb))
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "2 files: no value needs more than twelve of the sixteen bits, and no other depth is stated: nearly black: "
+        "A/1.png, A/2.png"
+    ]
+
+
 def test_nothing_is_cached_in_a_folder_that_cannot_be_written(
     root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     images = open_images(splits(root, 16), config(cache_dir)).images
     assert all(isinstance(split, StreamedImages) for split in images.values())
-    assert f"data.cache_dir={cache_dir}: cannot write in this folder, so nothing is cached" in caplog.text
+    assert f"data.cache_dir={cache_dir}: cannot write in this folder, so nothing is cached; {HELP}" in caplog.text
     assert "the images take" not in caplog.text  # they would fit
     assert not cache_dir.exists() or kept(cache_dir) == []
     monkeypatch.undo()

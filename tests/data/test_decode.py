@@ -293,6 +293,23 @@ def ramp(white: int) -> np.ndarray:
     return np.linspace(0, white, 4096).round().reshape(64, 64).astype(np.uint16)
 
 
+@pytest.mark.parametrize("suffix", ["png", "tiff", "pgm"])
+@pytest.mark.parametrize(("white", "is_said"), [(1023, True), (4095, True), (4096, False), (65535, False), (0, False)])
+def test_values_of_twelve_bits_whose_depth_is_not_stated_are_said(
+    tmp_path: Path, suffix: str, white: int, *, is_said: bool
+) -> None:
+    path = tmp_path / f"1.{suffix}"
+    path.write_bytes(encoded(ramp(white), f".{suffix}"))
+    said = "no value needs more than twelve of the sixteen bits, and no other depth is stated: nearly black"
+    assert decode_file(path).remark == (said if is_said else "")
+
+
+def test_a_dark_image_of_8_bits_or_of_a_stated_depth_is_no_news(tmp_path: Path) -> None:
+    (tmp_path / "8.png").write_bytes(encoded((ramp(4095) // 256).astype(np.uint8), ".png"))
+    (tmp_path / "12.png").write_bytes(with_chunk(encoded(ramp(200), ".png"), b"sBIT", b"\x0c"))
+    assert [decode_file(tmp_path / name).remark for name in ("8.png", "12.png")] == ["", ""]
+
+
 @pytest.mark.parametrize("bits", [10, 12, 14])
 def test_samples_of_fewer_bits_are_scaled_by_the_depth_that_the_file_states(tmp_path: Path, bits: int) -> None:
     white = 2**bits - 1

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from images import packed, tiff
 
-from maskcls.data.depth import Tiff, read_tiff, white_of
+from maskcls.data.depth import Tiff, has_16_bits, read_tiff, white_of
 
 PIXELS = bytes(64 * 64)
 
@@ -25,6 +25,24 @@ def test_samples_of_three_channels_are_read_from_where_they_are(bits: int) -> No
 def test_pages_behind_the_first_one_are_seen() -> None:
     content = cv2.imencodemulti(".tiff", [np.zeros((8, 8), np.uint8)] * 2)[1].tobytes()
     assert read_tiff(content).has_more_pages
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "expected"),
+    [
+        (cv2.imencode(".png", np.zeros((4, 4), np.uint16))[1].tobytes(), "PNG", True),
+        (cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes(), "PNG", False),
+        (tiff(bytes(8192), 16), "TIFF", True),
+        (tiff(bytes(8192), 16, (281, 3, 4095)), "TIFF", False),
+        (tiff(bytes(4096), 8), "TIFF", False),
+        (b"P5 4 4 65535\n" + bytes(32), "PNM", True),
+        (b"P5 4 4 4095\n" + bytes(32), "PNM", False),
+        (b"P5 4 4 255\n" + bytes(16), "PNM", False),
+        (b"\xff\xd8", "JPEG", False),
+    ],
+)
+def test_samples_of_16_bits_are_told_from_those_of_a_stated_depth(content: bytes, kind: str, *, expected: bool) -> None:
+    assert has_16_bits(content, kind) is expected
 
 
 def test_a_damaged_tiff_says_nothing() -> None:

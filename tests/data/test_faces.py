@@ -87,6 +87,17 @@ def test_without_a_network_the_error_says_what_to_do(server: dict[str, bytes], t
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_cache_that_cannot_hold_the_detector_is_named(server: dict[str, bytes], tmp_path: Path) -> None:
+    server["/first"] = CONTENT
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError) as caught:
+        find_detector(None, cache_dir=tmp_path / "file")
+    assert str(caught.value) == (
+        f"{tmp_path / 'file'}: cannot write the face detector in this folder: File exists; the environment variable "
+        "MASKCLS_CACHE names another one, or faces.model=PATH a copy of the detector"
+    )
+
+
 def test_a_detector_of_the_users_own_is_used_or_refused(tmp_path: Path) -> None:
     (tmp_path / "own.onnx").write_bytes(b"own")
     assert find_detector(tmp_path / "own.onnx", cache_dir=tmp_path) == tmp_path / "own.onnx"

@@ -1,4 +1,3 @@
-import logging
 import os
 import shlex
 import shutil
@@ -16,7 +15,6 @@ from maskcls.data.index import (
     index_unlabelled,
     is_class_name,
     match_classes,
-    report_index,
     require_classes,
 )
 from maskcls.errors import UserError
@@ -182,41 +180,6 @@ def test_images_outside_of_the_class_folders_are_counted(root: Path) -> None:
         "Train/x.txt": "not an image: a text file",
         "labels.csv": "not an image: a text file",
     }
-
-
-def test_a_data_set_is_described_by_what_is_left_out(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    make_files(root, "data/with_mask/1.png", "data/With_Mask/1.png", "data/B/1.png", "data/B /2.png", "data/4.png")
-    make_files(root, "data/B/a.txt", "data/B/b.txt", "data/B/c.md", "data/B/.d")
-    caplog.set_level(logging.INFO)
-    report_index(index_folder(root), root)
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("INFO", f"using the data set in {root / 'data'}"),
-        ("WARNING", "left out, image outside of the class folders: 4.png"),
-        ("INFO", "left out, hidden file: B/.d"),
-        ("WARNING", "left out, not an image: 3 (2 .txt, 1 .md, such as B/a.txt)"),
-        (
-            "WARNING",
-            f"{root / 'data'}: the classes 'B', 'B ' differ by case, spaces or separators only; to join them, type "
-            """'data.class_map={"B ": B}'""",
-        ),
-        (
-            "WARNING",
-            f"{root / 'data'}: the classes 'With_Mask', 'with_mask' differ by case, spaces or separators only; to join "
-            "them, type 'data.class_map={with_mask: With_Mask}'",
-        ),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("names", "warned"), [(("images", "masks"), ["images"]), (("0", "1"), []), (("cat", "dog"), [])]
-)
-def test_a_class_whose_name_says_nothing_is_pointed_out(
-    root: Path, names: tuple[str, ...], warned: list[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    report_index(index_folder(make_files(root, *(f"{name}/1.png" for name in names))), root)
-    assert caplog.messages == [
-        f"{root}: '{name}' is a class here; to leave it out, type 'data.class_map={{{name}: null}}'" for name in warned
-    ]
 
 
 def test_a_class_map_joins_renames_and_leaves_out(root: Path) -> None:

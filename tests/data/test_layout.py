@@ -7,8 +7,10 @@ import pytest
 from configuration import config_of
 from indexes import make_files
 
-from maskcls.data.index import index_folder, report_index
+from maskcls.data.index import index_folder
 from maskcls.data.layout import find_layout, split_of, suggestion
+from maskcls.data.notices import report_index
+from maskcls.data.splits import cut_missing_splits
 from maskcls.errors import UserError
 
 
@@ -219,6 +221,27 @@ def test_what_stands_beside_a_wrapping_folder_can_be_left_out(root: Path) -> Non
     index = index_folder(root, {"code": None})
     assert (index.root, index.classes) == (root / "data", ("A", "B"))
     assert index.left_out == {"../code": "folder excluded by data.class_map: 2 files"}
+
+
+@pytest.mark.parametrize("files", [("train/1.png", "test/2.png"), ("train/1.png", "test/")])
+def test_classes_with_the_names_of_splits_can_be_pasted(root: Path, files: tuple[str, ...]) -> None:
+    message = refusal(make_files(root, *files))
+    typed = "'data.class_map={train: train, test: test}'"
+    assert f"or Train/WithMask/1.png; if 'train', 'test' are classes and no splits, type {typed}; left out: " in message
+    class_map = config_of("audit", "data.root=/x", *shlex.split(typed)).data.class_map
+    assert index_folder(root, class_map).all_images().paths == tuple(sorted(name for name in files if "." in name))
+
+
+def test_splits_without_a_common_class_may_be_classes(root: Path) -> None:
+    index = index_folder(make_files(root, *(f"train/2020/{i}.png" for i in range(4)), "test/2021/1.png"))
+    with pytest.raises(UserError) as caught:
+        cut_missing_splits(index, val_fraction=0.2, test_fraction=0.2, seed=0)
+    assert str(caught.value) == (
+        f"{root}: no image of the class '2021' in the train split; to do without, type "
+        """'data.class_map={"2021": null}'; if 'train', 'test' are classes and no splits, type """
+        "'data.class_map={train: train, test: test}'"
+    )
+    assert index_folder(root, {"train": "train", "test": "test"}).classes == ("test", "train")
 
 
 def test_runs_beside_a_data_set_change_nothing(root: Path) -> None:

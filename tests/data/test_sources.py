@@ -244,7 +244,8 @@ def test_drawn_faces_are_opened_without_writing(tmp_path: Path, monkeypatch: pyt
 
 def test_folder_that_cannot_be_made_for_drawing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=f"^data.root={tmp_path / 'file'}: cannot write in this folder: File exists$"):
+    fault = "cannot write in this folder: File exists; data.root=FOLDER names another one to draw in"
+    with pytest.raises(UserError, match=f"^data.root={tmp_path / 'file'}: {fault}$"):
         open_index(drawn(tmp_path / "file"))
 
 
@@ -253,9 +254,8 @@ def test_folder_that_cannot_be_written_for_drawing(tmp_path: Path, monkeypatch: 
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr("filelock.FileLock", refuse)
-    with pytest.raises(
-        UserError, match=f"^data.root={tmp_path / 'drawn'}: cannot write in this folder: Read-only file system$"
-    ):
+    fault = "cannot write in this folder: Read-only file system; data.root=FOLDER names another one to draw in"
+    with pytest.raises(UserError, match=f"^data.root={tmp_path / 'drawn'}: {fault}$"):
         open_index(drawn(tmp_path / "drawn"))
 
 

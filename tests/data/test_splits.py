@@ -145,8 +145,8 @@ def test_the_split_is_drawn_by_group_and_class(pool: tuple[Index, dict[str, Memb
     assert split.origin == "grouped"
     copies = Counter(split.left_out.values())
     assert copies == {
-        "copy of an image that is evaluated: val": 4 * 4,
-        "copy of an image that is evaluated: test": 8 * 4,
+        "same photograph as an image in val": 4 * 4,
+        "same photograph as an image in test": 8 * 4,
     }
     assert not split.left_out.keys() & set(split.all_images().paths)
     groups = {name: {known[path].group for path in part.paths} for name, part in split.splits.items()}

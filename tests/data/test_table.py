@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from configuration import small, start_run
 from images import write_dataset
 from indexes import labelled, make_files
 
 from maskcls import cli
 from maskcls.data.groups import Membership
+from maskcls.data.notices import report_index
 from maskcls.data.table import index_table
 from maskcls.errors import UserError
 
@@ -71,42 +73,6 @@ def test_a_name_in_the_other_spelling_of_unicode_is_found(root: Path) -> None:
     assert index.left_out[parted] == "image that is not in data.table"
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_tables_of_every_spreadsheet_are_read(root: Path, delimiter: str, mark: str, end: str) -> None:
-    lines = [
-        mark + f'"File Name"{delimiter} Class ',
-        f'"a/1.png"{delimiter}"it\'s, a ""cat"""',
-        "",
-        f"4.png{delimiter}b",
-    ]
-    table = write(root, *lines, end=end)
-    index, _ = index_table(table, table.parent, {"path": "File Name"})
-    assert index.classes == ("b", 'it\'s, a "cat"')
-    assert index.splits["all"].paths == ("4.png", "a/1.png")
-
-
-@pytest.mark.parametrize(
-    ("header", "columns"),
-    [
-        ("image,category", None),
-        ("filename,label", None),
-        ("Path,Class", None),
-        (",id,breed", {"path": "id", "label": "breed"}),
-        ("file,id,label,class", {"path": "id", "label": "class"}),
-    ],
-)
-def test_columns_have_usual_names_or_are_named(root: Path, header: str, columns: dict[str, str] | None) -> None:
-    cells = {"id": "a/1.png", "path": "a/1.png", "image": "a/1.png", "filename": "a/1.png"}
-    wanted = {"breed": "cat", "category": "cat", "class": "cat", "label": "cat"}
-    if columns:
-        wanted = {columns["label"]: "cat"}
-    line = ",".join((cells | wanted).get(name.lower(), "0") for name in header.split(","))
-    table = write(root, header, line)
-    assert index_table(table, table.parent, columns)[0].classes == ("cat",)
-
-
 def test_paths_may_be_relative_to_another_folder_and_have_backslashes(root: Path, tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text("path,label\n.\\a\\1.png,cat\na//2.png,dog\n")
@@ -126,50 +92,57 @@ def test_a_class_map_applies_to_labels(root: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ((), "no column 'path'; it has none; 'data.columns={path: NAME}' names it"),
-        (("path,label",), "holds no image"),
-        (("file,breed", "4.png,a"), "no column 'label'; it has 'file', 'breed'; 'data.columns={label: NAME}' names it"),
-        (("path,label", "4.png,"), "line 2: the column 'label' is empty"),
-        (("path,label", "4.png"), "line 2: the column 'label' is empty"),
-        (("path,label,group", "4.png,a,g", "a/1.png,a, "), "line 3: the column 'group' is empty"),
-        (("path,label,split", "4.png,a,"), "line 2: the column 'split' is empty"),
-        (("path,label,split", "4.png,a,fold1"), "line 2: 'fold1' is not a split; expected train, val or test"),
         (("path,label", "4.png,a", "./4.png,b"), "lines 2 and 3 both name 4.png"),
+        (("path,label", "a/1,a", "a/1.png,b"), "lines 2 and 3 both name a/1.png"),
+        (
+            ("path,label", "b/3.png,a", "two/1,b"),
+            "line 3: 'two/1' may be 'two/1.jpg', 'two/1.png'; write its ending",
+        ),
         (
             ("path,label", "4.png,a", "5.png,a", "6,a"),
-            "2 of 3 files not found in ROOT, such as 5.png; data.root=FOLDER names the folder that the paths are "
-            "relative to",
+            "2 of 3 files not found in ROOT, such as 5.png in line 3; data.root=FOLDER names the folder that the paths "
+            "are relative to",
         ),
-        (("path,label", 'a.png,"cat'), "is not a CSV file: unexpected end of data"),
+        (
+            ("path,label", "1.png,a", "2,a"),
+            "2 of 2 files not found in ROOT, such as 1.png in line 2; they are in a folder of it: type "
+            "data.root=ROOT/a",
+        ),
+        (
+            ("path,label", "4.png,a", "/home/me/set/a/1.png,a", "/home/me/set/b/3.png,a"),
+            "2 of 3 files not found in ROOT, such as /home/me/set/a/1.png in line 3; without '/home/me/set/' at their "
+            "beginning they are found: take it off in the table",
+        ),
+        (
+            ("path,label", "C:\\set\\a\\1.png,a", "C:\\set\\4,a"),
+            "2 of 2 files not found in ROOT, such as C:/set/a/1.png in line 2; without 'C:/set/' at their beginning "
+            "they are found: take it off in the table",
+        ),
+        (
+            ("path,label", "/home/me/5.png,a"),
+            "1 of 1 file not found in ROOT, such as /home/me/5.png in line 2; these paths are absolute, and data.root "
+            "counts for relative paths only: make them relative",
+        ),
     ],
 )
-def test_a_table_that_makes_no_sense_is_refused(root: Path, lines: tuple[str, ...], message: str) -> None:
+def test_files_that_are_not_clear_are_refused(root: Path, lines: tuple[str, ...], message: str) -> None:
+    make_files(root, "two/1.png", "two/1.jpg")
     table = write(root, *lines)
     with pytest.raises(UserError) as caught:
         index_table(table, table.parent)
     assert str(caught.value).replace(f"{table}", "TABLE").replace(str(root), "ROOT") == f"data.table=TABLE: {message}"
 
 
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        ({"pth": "a"}, "data.columns: 'pth' is not known; expected path, label, split, group; did you mean 'path'?"),
-        ({"path": "pat"}, "data.columns: TABLE has no column 'pat'; it has 'path', 'label'; did you mean 'path'?"),
-    ],
-)
-def test_columns_that_are_none_are_refused(root: Path, columns: dict[str, str], message: str) -> None:
-    table = write(root, "path,label", "4.png,a")
-    with pytest.raises(UserError) as caught:
-        index_table(table, table.parent, columns)
-    assert str(caught.value).replace(str(table), "TABLE") == message
-
-
-def test_a_table_that_cannot_be_read_is_refused(root: Path) -> None:
-    with pytest.raises(UserError, match="cannot be read: No such file or directory"):
-        index_table(root / "none.csv", root)
-    (root / "korean.csv").write_bytes("path,label\n4.png,마스크\n".encode("cp949"))
-    with pytest.raises(UserError, match="is not in UTF-8; save it as CSV in UTF-8"):
-        index_table(root / "korean.csv", root)
+def test_a_path_without_an_ending_is_the_one_image_of_that_name(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_files(root, "v1.5.JPG", "none")
+    index, _ = index_table(write(root, "path,label", "a\\1,cat", "v1.5,cat", "4.png,dog", "none,dog"), root)
+    assert index.splits["all"].paths == ("4.png", "a/1.png", "none", "v1.5.JPG")
+    caplog.set_level("INFO")
+    report_index(index, root)
+    assert caplog.messages[-1] == (
+        "2 paths in data.table without an ending: each stands for the one image of that name, such as 1 for a/1.png"
+    )
+    assert index_table(write(root, "path,label", "a/1.png,cat"), root)[0].notes == ()
 
 
 # --- through the commands ---
@@ -201,8 +174,8 @@ def test_every_command_reads_a_table(images: Path, capsys: pytest.CaptureFixture
     assert trained["images"]["train"] == {"WithMask": 12, "WithoutMask": 12}
     assert trained["left_out"].pop("more.png") == "image that is not in data.table"
     assert set(trained["left_out"].values()) == {
-        "copy of an image that is evaluated: val",
-        "copy of an image that is evaluated: test",
+        "same photograph as an image in val",
+        "same photograph as an image in test",
     }
     assert "split grouped; no photograph is in two splits" in capsys.readouterr().out
     # it resumes, and is known again
@@ -227,6 +200,28 @@ def test_every_command_reads_a_table(images: Path, capsys: pytest.CaptureFixture
     audited = record("audit")["data"]
     assert audited["files"] == {"all": {"WithMask": 16, "WithoutMask": 16}}
     assert audited["left_out"] == {"more.png": "image that is not in data.table"}
+
+
+def test_a_run_whose_table_moved_is_resumed_with_it(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main("train", [*SETTINGS, *SMALL, "test=none"]) == 0
+    fingerprint = record("run")["data"]["fingerprint"]
+    moved = images.rename(images.with_name("moved"))
+    (moved / "fewer.csv").write_text("".join((moved / "labels.csv").read_text().splitlines(keepends=True)[:-1]))
+    capsys.readouterr()
+    assert cli.main("train", ["resume=run", "epochs=2"]) == 2
+    assert f"data.table={images}/labels.csv: no such file" in capsys.readouterr().err
+    assert cli.main("train", ["resume=run", "epochs=2", "data.table=moved/fewer.csv"]) == 2
+    assert f"{moved} does not hold the files that this run began with" in capsys.readouterr().err
+    assert cli.main("train", ["resume=run", "epochs=2", "data.table=moved/labels.csv"]) == 0
+    assert record("run")["data"]["fingerprint"] == fingerprint
+
+
+def test_a_run_without_a_table_is_not_resumed_with_one(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start_run(tmp_path / "run", small(dataset)).finish("interrupted", 143)
+    assert cli.main("train", [f"resume={tmp_path / 'run'}", "data.table=labels.csv"]) == 2
+    assert f"resume={tmp_path / 'run'}: data.table is not a key of data=folder: " in capsys.readouterr().err
 
 
 def test_a_table_that_is_not_given_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

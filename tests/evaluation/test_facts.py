@@ -1,14 +1,15 @@
 """What is known of evaluated files, as columns."""
 
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
 from images import write_image
 
 from maskcls.data.groups import Membership
-from maskcls.data.index import Split
-from maskcls.evaluation.facts import file_facts
+from maskcls.data.index import Index, Split
+from maskcls.evaluation.facts import file_facts, trained_files
 
 FILES = Split(("a.png", "b.png"), (0, 1))
 
@@ -58,3 +59,32 @@ def test_files_are_known_by_their_paths_where_groups_are_not(root: Path) -> None
 def test_what_is_not_known_of_all_files_is_no_column(root: Path) -> None:
     groups = {"a.png": Membership("g1", is_original=True), "b.png": Membership("g2")}
     assert list(file_facts(root, FILES, groups, None)) == ["side", "group"]
+
+
+def test_training_files_are_known_by_links_and_by_content(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, content in {"t/1": "one", "t/2": "two", "t/v": "val", "e/a": "one", "e/b": "owt", "e/d": "val"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    (tmp_path / "e" / "c").symlink_to(tmp_path / "t" / "2")
+    paths = ("a", "b", "c", "d")
+    split = Split(paths, (0,) * 4)
+    training = Index(tmp_path / "t", ("A",), {"train": Split(("1", "2"), (0, 0)), "val": Split(("v",), (0,))})
+    evaluated = Index(tmp_path / "e", ("A",), {"all": split})
+    assert trained_files(evaluated, split, training) == {"a", "c"}
+    assert trained_files(evaluated, Split(("b",), (0,)), training) == {
+        "c"
+    }  # content is looked at where it is evaluated
+    assert caplog.messages == []
+
+    def opened(path: Path, mode: str) -> IO[bytes]:
+        if path.name == "1":
+            raise PermissionError
+        return open(path, mode)
+
+    monkeypatch.setattr(Path, "open", opened)
+    assert trained_files(evaluated, split, training) == {"c"}
+    assert caplog.messages == [
+        "whether images are copies of training images is not known of all: 1 file cannot be read"
+    ]

@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from configuration import config_of
 
+from maskcls.config import as_dictionary
 from maskcls.errors import UserError
 from maskcls.evaluation.runs import EvaluatedRun, common_split, groups_of, read_evaluated, same_files
 
@@ -43,6 +46,25 @@ def test_an_evaluated_checkpoint_has_the_seed_of_its_training(tmp_path: Path) ->
     run = read_evaluated(write_run(tmp_path / "run", config="{ckpt: x, plots: true}", training=training), "test")
     assert run.origin["seed"] == 7
     assert run.settings == {"evaluation": {}, "training": {"model": "m"}}
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_keys_that_an_older_version_lacks_have_their_defaults(command: str, tmp_path: Path) -> None:
+    training = as_dictionary(config_of("train", "data=folder", "data.root=/images"))
+    own = training if command == "train" else as_dictionary(config_of("eval", "ckpt=a", "data.root=/other"))
+    record: dict[str, Any] = {"command": f"maskcls-{command}", **({} if command == "train" else {"training": training})}
+    new = read_evaluated(write_run(tmp_path / "new", config=json.dumps(own), **record), "test")
+    for keys in (training, own):
+        for name in ("select", "init"):
+            keys.pop(name, None)
+        for name in ("name", "resize", "class_map", "splits", "table", "columns"):
+            if name != "name" or keys is own is not training:
+                keys["data"].pop(name, None)
+    old = read_evaluated(write_run(tmp_path / "old", config=json.dumps(own), **record), "test")
+    assert old.settings == new.settings
+    training["select"] = own["select"] = "balanced_accuracy"
+    other = read_evaluated(write_run(tmp_path / "other", config=json.dumps(own), **record), "test")
+    assert other.settings != new.settings
 
 
 def test_columns_that_are_missing_are_not_known(tmp_path: Path) -> None:

@@ -197,6 +197,29 @@ def test_a_collapsed_training_is_started_again(
     assert all(torch.equal(last.weights[name], expected[name]) for name in expected)
 
 
+@pytest.mark.parametrize("rate", ["0.05", "3"])  # the second is the one that collapsed
+def test_a_rate_that_is_typed_after_a_collapse_is_not_divided(
+    rate: str, train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, directory = train("health.on_collapse=retry", "seed=1", "test=none")
+    assert status == 0
+    assert read_run(directory)["trained"]["optim"]["lr"] == 0.03
+    monkeypatch.setattr(collapse, "NOTHING_LEARNED", math.inf)
+    assert resume(directory, "epochs=4") == 0
+    said = "the training was started again after it collapsed: optim.lr=3 is divided by 100, as before"
+    assert said in capsys.readouterr().out
+    for epochs, typed in ((5, ("schedule=constant", f"optim.lr={rate}")), (6, ())):
+        assert resume(directory, f"epochs={epochs}", *typed) == 0
+        assert read_run(directory)["trained"]["optim"]["lr"] == float(rate)
+        assert float(read_table(directory / "metrics.csv")[-1]["learning_rate"]) == float(rate)
+        assert "is divided by" not in capsys.readouterr().out
+
+
+def test_later_retries_divide_a_typed_rate() -> None:
+    config = config_of("train", "data=synthetic", "optim.lr=0.1", "epochs=4")
+    assert [more_careful(config, tries, 1).optim.lr for tries in (1, 2)] == pytest.approx([0.1, 0.01])
+
+
 @pytest.mark.parametrize("tries", [0, 1])
 def test_a_training_that_collapses_may_be_interrupted_before_and_after(
     tries: int, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -221,7 +244,7 @@ def test_a_training_that_collapses_may_be_interrupted_before_and_after(
 def test_nothing_is_left_of_a_collapsed_try_when_the_next_one_starts(
     train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(config: TrainConfig, retries: int) -> TrainConfig:
+    def die(config: TrainConfig, retries: int, before_rate: int) -> TrainConfig:
         if retries:
             raise ZeroDivisionError
         return config
