@@ -3,13 +3,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
+SEEDS ?= 0
 BIN := $(VENV)/bin
 
-.PHONY: help env demo test test-slow test-realdata lint format docs clean
+.PHONY: help env demo study test test-slow test-realdata lint format docs clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "variables: PYTHON=$(PYTHON) makes the environment, in VENV=$(VENV); WORKERS=$(WORKERS) processes run the tests"
+	@echo "variables: PYTHON=$(PYTHON) makes the environment, in VENV=$(VENV); WORKERS=$(WORKERS) processes run the tests;"
+	@echo "make study takes ROWS=resnet18_sgd,mycnn_adam, SEEDS=0,1,2 and KEYS='device=cuda data.root=FOLDER'"
 
 env: $(VENV)/.installed ## make the environment; PyTorch and the rest take 6 GB on Linux
 
@@ -31,6 +33,9 @@ demo: env ## train and evaluate on synthetic faces, two minutes
 	echo "figures       $$run/metrics.csv, $$run/evaluation/test/metrics.json"; \
 	echo "plots         $$run/plots"; \
 	echo "on your data  $(BIN)/maskcls-train model=resnet18 optim=sgd data=folder data.root=FOLDER"
+
+study: env ## train the study's rows (ROWS=mycnn_adam,...) on the data in MASKCLS_DATA, and compare; hours without a GPU
+	$(BIN)/python scripts/study.py $(if $(ROWS),--rows $(ROWS)) --seeds $(SEEDS) $(KEYS)
 
 test: env ## run the tests and show which branches they cover, three minutes on two cores
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --cov

@@ -170,7 +170,8 @@ def header(path: Path) -> str:
 def settings(path: Path) -> list[str]:
     """``key=value`` for each value that a file sets."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return [f"{key}={value}" for key, value in _flat(content, "") if not key.startswith("defaults")]
+    found = [(key, value) for key, value in _flat(content, "") if not key.startswith("defaults")]
+    return [f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in found]
 
 
 def _flat(content: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:

@@ -14,7 +14,7 @@ from maskcls.errors import UserError
 
 MODEL: dict[str, dict[str, Any]] = {
     "resnet18": {"name": "resnet18", "default_input_size": 64, "pretrained": False},
-    "vgg16": {"name": "vgg16", "default_input_size": 64, "pretrained": False, "dropout": 0.25},
+    "vgg16": {"name": "vgg16", "default_input_size": 64, "pretrained": False, "dropout": 0.25, "batch_norm": True},
     "mobilenet_v3_small": {
         "name": "mobilenet_v3_small",
         "default_input_size": 64,

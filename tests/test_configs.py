@@ -77,6 +77,22 @@ def test_the_fast_experiment_has_a_recipe_for_every_model() -> None:
     assert options("recipe/fast") == options("model")
 
 
+def test_the_best_experiment_has_a_recipe_for_each_network_of_the_study() -> None:
+    assert options("recipe/best") == sorted({str(row["model"]) for row in STUDY.values()})
+
+
+def test_the_best_mycnn_is_the_network_of_the_study() -> None:
+    best, study = (config_of("train", f"experiment={name}", "model=mycnn") for name in ("best", "study/mycnn_adam"))
+    assert best.model == study.model
+    assert (best.epochs, best.data.input_size, best.data.batch_size) == (10, 32, 32)
+
+
+@pytest.mark.parametrize("experiment", ["best", "fast"])
+def test_vgg16_is_normalized_except_in_the_study(experiment: str) -> None:
+    assert as_dictionary(config_of("train", f"experiment={experiment}", "model=vgg16"))["model"]["batch_norm"] is True
+    assert as_dictionary(config_of("train", "experiment=study/vgg16_adam"))["model"]["batch_norm"] is False
+
+
 @pytest.mark.parametrize("command", ["eval", "predict"])
 def test_the_other_commands_compose_and_parse(command: str) -> None:
     paths = ["ckpt=best.pt", *(["source=photos"] if command == "predict" else [])]

@@ -67,11 +67,11 @@ def normalize() -> Normalize:
     return Normalize(NORMALIZATION)
 
 
-def tiny_images(count: int, seed: int = 1) -> LabelledImages:
+def tiny_images(count: int, seed: int = 1, size: int = SIZE) -> LabelledImages:
     """Images of noise, brighter if the label is 1."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, count)
-    images = rng.integers(0, 100, (count, SIZE, SIZE, 3), dtype=np.uint8)
+    images = rng.integers(0, 100, (count, size, size, 3), dtype=np.uint8)
     images[labels == 1] += 100
     return LabelledImages(images, labels.tolist())
 

@@ -31,7 +31,14 @@ from maskcls.config.data import (
     TableConfig,
 )
 from maskcls.config.engine import Range, Text, as_dictionary, convert, describe, nearest
-from maskcls.config.model import ModelConfig, MyCNNConfig, ResNet18Config, TorchvisionConfig, check_input_size
+from maskcls.config.model import (
+    ModelConfig,
+    MyCNNConfig,
+    ResNet18Config,
+    TorchvisionConfig,
+    VGG16Config,
+    check_input_size,
+)
 from maskcls.config.optim import AdamConfig, OptimConfig, SGDConfig
 from maskcls.config.schedule import ConstantConfig, CosineConfig, OneCycleConfig, ScheduleConfig
 
@@ -41,6 +48,6 @@ __all__ = [
     "EvalConfig", "EvalDataConfig", "EvalEvaluationConfig", "EvaluationConfig", "FaceMask12KConfig", "FacesConfig",
     "FlipAugmentConfig", "FolderConfig", "HealthConfig", "LightAugmentConfig", "ModelConfig", "MyCNNConfig",
     "NoAugmentConfig", "OneCycleConfig", "OptimConfig", "PredictConfig", "Range", "ResNet18Config", "SGDConfig",
-    "ScheduleConfig", "SyntheticConfig", "TableConfig", "Text", "TorchvisionConfig", "TrainConfig", "as_dictionary",
-    "check_input_size", "convert", "describe", "nearest", "parse",
+    "ScheduleConfig", "SyntheticConfig", "TableConfig", "Text", "TorchvisionConfig", "TrainConfig", "VGG16Config",
+    "as_dictionary", "check_input_size", "convert", "describe", "nearest", "parse",
 ]  # fmt: skip

@@ -18,10 +18,21 @@ class ResNet18Config:
 
 
 @dataclass(frozen=True)
+class VGG16Config:
+    """torchvision's VGG-16, with or without batch normalization."""
+
+    name: Literal["vgg16"]
+    default_input_size: Annotated[int, Range(32)]
+    pretrained: bool
+    dropout: FractionBelowOne
+    batch_norm: bool = False  # checkpoints of older versions lack it
+
+
+@dataclass(frozen=True)
 class TorchvisionConfig:
     """A network of torchvision with dropout before its last layer. The names are torchvision's."""
 
-    name: Literal["vgg16", "mobilenet_v3_small", "efficientnet_b0"]
+    name: Literal["mobilenet_v3_small", "efficientnet_b0"]
     default_input_size: Annotated[int, Range(32)]
     pretrained: bool
     dropout: FractionBelowOne
@@ -36,7 +47,7 @@ class MyCNNConfig:
     dropout: FractionBelowOne
 
 
-ModelConfig = ResNet18Config | TorchvisionConfig | MyCNNConfig
+ModelConfig = ResNet18Config | VGG16Config | TorchvisionConfig | MyCNNConfig
 
 
 def check_input_size(model: ModelConfig, size: int) -> None:

@@ -5,7 +5,7 @@ from typing import assert_never
 import torch
 from torch import nn
 
-from maskcls.config import ModelConfig, MyCNNConfig, ResNet18Config, TorchvisionConfig
+from maskcls.config import ModelConfig, MyCNNConfig, ResNet18Config, TorchvisionConfig, VGG16Config
 from maskcls.models.mycnn import MyCNN
 from maskcls.models.torchvision import build_torchvision
 
@@ -28,6 +28,10 @@ def build_model(config: ModelConfig, classes: int, input_size: int, *, pretraine
     match config:
         case ResNet18Config():
             return build_torchvision(config.name, classes, pretrained=pretrained and config.pretrained)
+        case VGG16Config():
+            name = "vgg16_bn" if config.batch_norm else config.name
+            is_pretrained = pretrained and config.pretrained
+            return build_torchvision(name, classes, pretrained=is_pretrained, dropout=config.dropout)
         case TorchvisionConfig():
             is_pretrained = pretrained and config.pretrained
             return build_torchvision(config.name, classes, pretrained=is_pretrained, dropout=config.dropout)

@@ -1,4 +1,4 @@
-"""Trainings that collapse: the network gives every image one class, and the loss is that of guessing."""
+"""Trainings that collapse: the network gives every image one class at the loss of guessing, or its loss blows up."""
 
 import dataclasses
 import logging
@@ -23,6 +23,14 @@ MIN_STEPS = 100
 MIN_DEAD_STEPS = 20
 # share of the loss of guessing above which nothing has been learned
 NOTHING_LEARNED = 0.97
+# multiple of the loss of guessing from which the mean training loss of an epoch has blown up
+BLOWN_UP = 1000
+# what a huge loss means
+WHY_IT_BLOWS_UP = (
+    "so large a loss means that the first steps threw the weights far off: Adam moves every weight by the learning "
+    "rate, and these moves multiply from layer to layer; units that end up below zero for every image get no gradient "
+    "any more"
+)
 # new tries, and what each divides the learning rate by
 MAX_RETRIES, DIVISOR = 2, 10
 
@@ -33,15 +41,20 @@ class Collapse:
 
     Attributes:
         epoch: the epoch that showed it, from 1.
-        label: the class that is predicted for every validation image.
+        label: the class that is predicted for every validation image, None if there are several.
         train_loss: mean training loss of that epoch.
         chance_loss: loss of always predicting the classes' shares.
     """
 
     epoch: int
-    label: int
+    label: int | None
     train_loss: float
     chance_loss: float
+
+    @property
+    def is_blown_up(self) -> bool:
+        """Whether the training loss is far beyond that of guessing."""
+        return self.train_loss >= BLOWN_UP * self.chance_loss
 
 
 class CollapsedError(Exception):
@@ -76,11 +89,16 @@ class CollapsePolicy:
             TrainingError: if the training is to fail, or all retries are used up.
             CollapsedError: if the training is to be started again.
         """
+        predicted = "validation is no better than guessing"
+        if collapse.label is not None:
+            predicted = f"every validation image is predicted as {named(self.classes[collapse.label])}"
         seen = (
-            f"epoch {collapse.epoch}: the training has collapsed: every validation image is predicted as "
-            f"{named(self.classes[collapse.label])}, and the training loss, {collapse.train_loss:.4g}, is no better "
-            f"than the loss of guessing, {collapse.chance_loss:.4f}, at a learning rate of {self.learning_rate:g}"
+            f"epoch {collapse.epoch}: the training has collapsed: {predicted}, and the training loss, "
+            f"{collapse.train_loss:.4g}, is no better than the loss of guessing, {collapse.chance_loss:.4f}, at a "
+            f"learning rate of {self.learning_rate:g}"
         )
+        if collapse.is_blown_up:
+            seen = f"{seen}; {WHY_IT_BLOWS_UP}"
         lower = self.learning_rate / DIVISOR
         helps = f"a lower optim.lr, such as {lower:g}, schedule.warmup_epochs=1 or another seed helps"
         if self.action == "warn":
@@ -106,7 +124,10 @@ def chance_loss(labels: Sequence[int], weights: Sequence[float] | None) -> float
 
 
 def find_collapse(row: EpochRow, logits: Tensor, chance: float) -> Collapse | None:
-    """Tell whether a network has learned nothing: its loss is that of guessing, and it predicts a single class.
+    """Tell whether a network has learned nothing.
+
+    Either its loss is that of guessing, and it predicts a single class; or its loss has blown up, and validation is no
+    better than guessing. Then the weights are lost, whatever they predict just now.
 
     Args:
         row: the epoch's row of ``metrics.csv``.
@@ -114,11 +135,15 @@ def find_collapse(row: EpochRow, logits: Tensor, chance: float) -> Collapse | No
         chance: as `chance_loss` returns it.
     """
     predicted = logits.argmax(dim=1).unique()
+    label = int(predicted[0]) if len(predicted) == 1 else None
+    collapse = Collapse(row.epoch, label, row.train_loss, chance)
+    if collapse.is_blown_up and row.val_loss >= NOTHING_LEARNED * chance:
+        return collapse
     is_dead = len(logits) > 1 and bool(isclose(logits, logits[0], rtol=0, atol=1e-6).all())
     may_be_slow = row.step < (MIN_DEAD_STEPS if is_dead else MIN_STEPS)
     if may_be_slow or len(predicted) > 1 or row.train_loss < NOTHING_LEARNED * chance:
         return None
-    return Collapse(row.epoch, int(predicted[0]), row.train_loss, chance)
+    return collapse
 
 
 def more_careful(config: TrainConfig, retries: int, before_rate: int = 0) -> TrainConfig:

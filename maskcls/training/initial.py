@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from maskcls.config import ModelConfig
+from maskcls.config import ModelConfig, VGG16Config
 from maskcls.errors import UserError
 from maskcls.models import build_on_meta
 from maskcls.models.checkpoint import load_checkpoint, read_about
@@ -31,6 +31,12 @@ def origin_of(path: Path, model: ModelConfig) -> dict[str, Any]:
         raise UserError(
             f"init={path}: holds the weights of {document.model.name}, which do not fit model={model.name}; "
             f"give model={document.model.name}"
+        )
+    held = document.model
+    if isinstance(held, VGG16Config) and isinstance(model, VGG16Config) and held.batch_norm != model.batch_norm:
+        raise UserError(
+            f"init={path}: holds the weights of a VGG-16 {'with' if held.batch_norm else 'without'} batch "
+            f"normalization; give model.batch_norm={str(held.batch_norm).lower()}"
         )
     return {
         "path": str(path),

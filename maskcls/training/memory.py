@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 # limits of data.batch_size=auto: the largest batch, and the fewest steps in an epoch. Beyond them an epoch teaches less
 LARGEST_BATCH, STEPS_PER_EPOCH = 256, 32
-# bytes that EfficientNet-B0, which takes most, takes for each pixel of a batch; if that is less than half of the free
-# memory, any network fits
-BYTES_PER_PIXEL = 3_600
+# bytes that VGG-16 with batch normalization, which takes most, takes for each pixel of a batch; if that is less than
+# half of the free memory, any network fits
+BYTES_PER_PIXEL = 5_100
 
 
 def training_demand(config: TrainConfig, classes: int) -> Demand:

@@ -14,7 +14,7 @@ TOP_KEYS = (
     "ema_decay, select, early_stopping, evaluation, health, checkpoint, resume, init, test, plots"
 )
 MODELS = "one of efficientnet_b0, mobilenet_v3_small, mycnn, resnet18, vgg16"
-EXPERIMENTS = "demo, fast, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, study/vgg16_adam"
+EXPERIMENTS = "best, demo, fast, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, study/vgg16_adam"
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_a_users_own_experiment_is_taken(command: Command, job: ReplaceJob, own_
     [
         (
             "mina",
-            f"experiment=mina: expected one of broken, demo, fast, mine, {EXPERIMENTS[12:]}, wrong; "
-            "did you mean 'mine'?",
+            "experiment=mina: expected one of "
+            f"{', '.join(sorted(['broken', 'mine', 'wrong', *EXPERIMENTS.split(', ')]))}; did you mean 'mine'?",
         ),
         ("wrong", f"epohcs is not a key: allowed are {TOP_KEYS}; did you mean 'epochs'?"),
     ],

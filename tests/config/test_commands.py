@@ -72,6 +72,7 @@ NEWER = {
     **{("train", f"data__{name}"): None for name in ("class_map", "splits")},
     **{("eval", f"data__{name}"): None for name in ("name", "class_map", "splits", "table", "columns")},
     ("train", "data__resize"): "squeeze",
+    ("train", "model__batch_norm"): False,
     ("train", "select"): "accuracy",
     ("train", "init"): None,
 }
@@ -87,7 +88,7 @@ def test_a_key_that_is_absent_is_refused(leaf: Leaf) -> None:
     del inner[last]
     if (leaf.command, leaf.key) in NEWER:
         parsed = as_dictionary(parse(leaf.command, configuration))
-        assert (parsed if len(path) == 0 else parsed["data"])[last] == NEWER[leaf.command, leaf.key]
+        assert (parsed if len(path) == 0 else parsed[path[0]])[last] == NEWER[leaf.command, leaf.key]
     elif last == "name" and leaf.option:
         assert f"{leaf.dotted}=null: expected one of " in refusal(leaf.command, configuration)
     else:
@@ -116,6 +117,8 @@ def test_a_value_of_another_type_is_refused(leaf: Leaf) -> None:
 # written here a second time, as mathematicians write them: ( and ) leave the border out
 RANGES = {
     "ResNet18Config.default_input_size": "[32, inf)",
+    "VGG16Config.default_input_size": "[32, inf)",
+    "VGG16Config.dropout": "[0, 1)",
     "TorchvisionConfig.default_input_size": "[32, inf)",
     "TorchvisionConfig.dropout": "[0, 1)",
     "MyCNNConfig.default_input_size": "[8, inf)",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from checkpoints import CLASSES, MODEL, Missing, changed, inference_checkpoint, row, training_document
 
-from maskcls.config import ResNet18Config, TorchvisionConfig, as_dictionary
+from maskcls.config import ResNet18Config, TorchvisionConfig, VGG16Config, as_dictionary
 from maskcls.data.statistics import Normalization
 from maskcls.errors import UserError
 from maskcls.models.document import (
@@ -62,13 +62,21 @@ def test_everything_that_may_be_left_out_is_read() -> None:
     [
         MODEL,
         ResNet18Config(name="resnet18", default_input_size=224, pretrained=True),
-        TorchvisionConfig(name="vgg16", default_input_size=224, pretrained=False, dropout=0.5),
+        VGG16Config(name="vgg16", default_input_size=224, pretrained=False, dropout=0.5, batch_norm=True),
+        TorchvisionConfig(name="efficientnet_b0", default_input_size=224, pretrained=False, dropout=0.5),
     ],
     ids=lambda model: model.name,
 )
 def test_every_network_is_read(model: Any) -> None:
     document = dataclasses.replace(inference_checkpoint().document, model=model, input_size=32)
     assert read_document(text_of(document)).model == model
+
+
+def test_an_older_checkpoint_of_vgg16_has_no_batch_normalization() -> None:
+    model = {"name": "vgg16", "default_input_size": 224, "pretrained": False, "dropout": 0.5}
+    document = dataclasses.replace(inference_checkpoint().document, input_size=32)
+    found = read_document(json.dumps({**as_dictionary(document), "model": model}))
+    assert found.model == VGG16Config("vgg16", 224, pretrained=False, dropout=0.5, batch_norm=False)
 
 
 def test_numbers_are_read_bit_for_bit() -> None:

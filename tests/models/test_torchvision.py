@@ -21,6 +21,7 @@ def parameters(model: nn.Module) -> int:
     [
         ("resnet18", 11_176_512, 512),
         ("vgg16", 134_260_544, 4096),
+        ("vgg16_bn", 134_268_992, 4096),
         ("mobilenet_v3_small", 1_517_856, 1024),
         ("efficientnet_b0", 4_007_548, 1280),
     ],
@@ -39,14 +40,14 @@ def test_networks_are_torchvisions_with_as_many_outputs_as_classes(
     ]
 
 
-@pytest.mark.parametrize("name", ["vgg16", "mobilenet_v3_small", "efficientnet_b0"])
+@pytest.mark.parametrize("name", ["vgg16", "vgg16_bn", "mobilenet_v3_small", "efficientnet_b0"])
 def test_dropout_is_as_configured(name: str) -> None:
     with torch.device("meta"):
         model = build_torchvision(name, 2, pretrained=False, dropout=0.125)
     assert {m.p for m in model.modules() if isinstance(m, nn.Dropout)} == {0.125}
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "efficientnet_b0"])
+@pytest.mark.parametrize("name", ["resnet18", "vgg16_bn", "mobilenet_v3_small", "efficientnet_b0"])
 def test_running_statistics_follow_within_a_few_steps(name: str) -> None:
     with torch.device("meta"):
         model = build_torchvision(name, 2, pretrained=False)

@@ -12,12 +12,15 @@ from configuration import config_of
 from runs import interrupt_at, load, resume
 from tables import read_table
 from torture import differences
-from trainings import plan_of, row
+from trainings import CPU, normalize, plan_of, row, tiny_images
 
 from maskcls.config import ConstantConfig, CosineConfig, TrainConfig
+from maskcls.data.loaders import Loader
 from maskcls.errors import TrainingError
+from maskcls.models.precision import Precision
 from maskcls.run import read_run
 from maskcls.training import collapse
+from maskcls.training.build import build_state
 from maskcls.training.collapse import (
     Collapse,
     CollapsedError,
@@ -26,6 +29,8 @@ from maskcls.training.collapse import (
     find_collapse,
     more_careful,
 )
+from maskcls.training.loop import step
+from maskcls.training.validation import Validator
 
 # all of one class
 COLLAPSED = torch.tensor([[1.0, 0.0], [1.0, 0.1]] * 2)
@@ -59,6 +64,23 @@ def test_a_collapse_is_one_class_at_the_loss_of_guessing(
     step: int, loss: float, logits: torch.Tensor, expected: Collapse | None
 ) -> None:
     assert find_collapse(row(3, step=step, train_loss=loss), logits, 0.7) == expected
+
+
+@pytest.mark.parametrize(
+    ("train_loss", "val_loss", "expected"),
+    [
+        (700.0, 0.7, Collapse(3, None, 700.0, 0.7)),
+        (8.7e8, 5.0, Collapse(3, None, 8.7e8, 0.7)),
+        (8.7e8, 0.6, None),  # it has come back
+        (699.0, 5.0, None),
+    ],
+)
+def test_a_loss_that_blows_up_is_a_collapse_whatever_is_predicted(
+    train_loss: float, val_loss: float, expected: Collapse | None
+) -> None:
+    found = find_collapse(row(3, step=1, train_loss=train_loss, val_loss=val_loss), torch.eye(2), 0.7)
+    assert found == expected
+    assert found is None or found.is_blown_up
 
 
 def warmup_epochs(config: TrainConfig) -> float:
@@ -103,6 +125,16 @@ def test_a_warning_is_given_once(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == [f"{WHAT}; {HELP}, and health.on_collapse=retry does the first two"]
 
 
+def test_a_loss_that_has_blown_up_is_explained(caplog: pytest.LogCaptureFixture) -> None:
+    policy("warn").react(Collapse(1, None, 871142677.7, math.log(2)), 0, is_first=True)
+    assert caplog.messages[0].startswith(
+        "epoch 1: the training has collapsed: validation is no better than guessing, and the training loss, 8.711e+08, "
+        "is no better than the loss of guessing, 0.6931, at a learning rate of 0.1; so large a loss means that the "
+        "first steps threw the weights far off: "
+    )
+    assert caplog.messages[0].endswith(f"; {HELP}, and health.on_collapse=retry does the first two")
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize(("action", "retries"), [("fail", 0), ("fail", 2), ("retry", 2)])
 def test_a_training_fails(action: str, retries: int, caplog: pytest.LogCaptureFixture, *, is_first: bool) -> None:
@@ -121,6 +153,32 @@ def test_a_training_is_started_again(retries: int, caplog: pytest.LogCaptureFixt
 
 # --- whole trainings ---
 
+
+def first_steps(seed: int, steps: int = 4) -> tuple[list[float], Collapse | None]:
+    """The losses of the first steps of study/vgg16_adam on a few small images, and the collapse that they show."""
+    images = tiny_images(steps * 2, seed, size=32)
+    config = config_of("train", "experiment=study/vgg16_adam", "data=synthetic", "data.input_size=32", "device=cpu")
+    torch.manual_seed(seed)
+    precision = Precision("float32", "cpu")
+    state = build_state(config, 2, normalize(), precision, torch.Generator(), steps)
+    state.model.train()
+    losses = [step(state, *batch).loss.item() for batch in Loader(images, 2, CPU)]
+    validation = Validator(Loader(images, 8, CPU), normalize(), None, "0.5").validate(state)
+    shown = row(1, step=steps, train_loss=sum(losses) / steps, val_loss=validation.loss)
+    return losses, find_collapse(shown, validation.logits, chance_loss([0, 1], None))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_the_collapse_of_the_studys_vgg16_is_seen_in_its_first_epoch(seed: int) -> None:
+    losses, collapse = first_steps(seed)
+    assert losses[0] == pytest.approx(math.log(2), abs=0.3)
+    # Adam's first step throws it off; the study printed 8.7e8 for its first epoch
+    assert max(losses[1:]) > 1e6
+    assert collapse is not None
+    assert collapse.is_blown_up
+
+
 # rectified units that are dead from the first steps on
 COLLAPSING = ("model=mycnn", "optim=adam", "optim.lr=3", "data.input_size=16", "data.batch_size=8", "epochs=3")
 Train = Callable[..., tuple[int, Path]]
@@ -131,6 +189,7 @@ def train(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tra
     """Run a training that collapses; its exit status is returned with its directory."""
     monkeypatch.setattr(collapse, "MIN_STEPS", 6)
     monkeypatch.setattr(collapse, "MIN_DEAD_STEPS", 6)
+    monkeypatch.setattr(collapse, "BLOWN_UP", math.inf)  # what dies slowly is seen in a later epoch
 
     def run(*overrides: str) -> tuple[int, Path]:
         directory = tmp_path / "run"

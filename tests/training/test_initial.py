@@ -1,5 +1,6 @@
 """Trainings that start from the weights of another one."""
 
+import dataclasses
 import signal
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from images import write_dataset, write_unequal_dataset
 from runs import differences_of_weights, figures, interrupt_at, load, resume, tensors_of, train
 from trainings import ABOUT, tiny_state
 
-from maskcls.config import MyCNNConfig, ResNet18Config, TorchvisionConfig
+from maskcls.config import MyCNNConfig, ResNet18Config, VGG16Config
 from maskcls.errors import UserError
+from maskcls.models.checkpoint import Checkpoint, save_checkpoint
 from maskcls.models.tensor_file import read_metadata
 from maskcls.run import BEST, LAST, read_run
-from maskcls.training.initial import last_layer, start_from
+from maskcls.training.initial import last_layer, origin_of, start_from
 
 SMALL = ("model=mycnn", "data.input_size=16", "data.batch_size=8", "epochs=1", "device=cpu", "test=none")
 # steps that change nothing
@@ -31,8 +33,26 @@ def first(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_last_layer_is_known_by_its_shape() -> None:
     assert last_layer(MyCNNConfig("mycnn", 16, 0.0), 16) == ["classifier.weight", "classifier.bias"]
     assert last_layer(ResNet18Config("resnet18", 64, pretrained=False), 64) == ["fc.weight", "fc.bias"]
-    vgg = TorchvisionConfig("vgg16", 64, pretrained=False, dropout=0.5)
-    assert last_layer(vgg, 64) == ["classifier.6.weight", "classifier.6.bias"]
+    assert last_layer(VGG16Config("vgg16", 64, pretrained=False, dropout=0.5), 64) == [
+        "classifier.6.weight",
+        "classifier.6.bias",
+    ]
+
+
+@pytest.mark.parametrize(("held", "wanted"), [(True, False), (False, True)])
+def test_weights_with_batch_normalization_fit_no_network_without_it(
+    tmp_path: Path, *, held: bool, wanted: bool
+) -> None:
+    config = VGG16Config("vgg16", 32, pretrained=False, dropout=0.5, batch_norm=held)
+    document = dataclasses.replace(ABOUT, model=config, input_size=32)
+    save_checkpoint(tmp_path / "x.safetensors", Checkpoint({}, document))
+    with pytest.raises(UserError) as caught:
+        origin_of(tmp_path / "x.safetensors", dataclasses.replace(config, batch_norm=wanted))
+    assert str(caught.value) == (
+        f"init={tmp_path / 'x.safetensors'}: holds the weights of a VGG-16 {'with' if held else 'without'} batch "
+        f"normalization; give model.batch_norm={str(held).lower()}"
+    )
+    assert origin_of(tmp_path / "x.safetensors", config)["classes"] == ["A", "B"]
 
 
 def test_all_weights_are_taken_over_and_nothing_else(

@@ -6,17 +6,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import get_args
 
 import pytest
 import torch
 import yaml
 from configuration import config_of
 from runs import load
+from schema import names_of
 from torch import nn
 
 from maskcls import cli
-from maskcls.config import MyCNNConfig, TorchvisionConfig, TrainConfig
+from maskcls.config import ModelConfig, MyCNNConfig, TrainConfig
 from maskcls.errors import MachineError, UserError
 from maskcls.models import build_model
 from maskcls.models.memory import OVERHEAD, Demand
@@ -125,9 +126,13 @@ def test_batch_normalization_refuses_a_single_image_of_one_pixel(name: str, size
         with_batch_size(given, 65, 2, 1e12)
 
 
-@pytest.mark.parametrize("name", get_args(get_type_hints(TorchvisionConfig)["name"]))
-def test_every_network_takes_less_than_what_is_taken_for_granted(name: str) -> None:
-    demand = training_demand(config(f"model={name}", "data.input_size=64"), 2)
+@pytest.mark.parametrize(
+    "model",
+    [*(f"model={name}" for kind in get_args(ModelConfig) for name in names_of(kind)),
+     "model=vgg16 model.batch_norm=true"],
+)  # fmt: skip
+def test_every_network_takes_less_than_what_is_taken_for_granted(model: str) -> None:
+    demand = training_demand(config(*model.split(), "data.input_size=64"), 2)
     assert OVERHEAD * demand.per_image <= memory.BYTES_PER_PIXEL * 64**2
 
 
