@@ -132,18 +132,28 @@ def refuse_bare(command: str, overrides: Sequence[str]) -> None:
     if not bare:
         return
     if command == "compare":
-        meant = [f"runs=[{','.join(bare)}]"]
+        given = [one.value() for one in parse_overrides([text for text in overrides if text.startswith("runs=")])]
+        named = [str(path) for value in given for path in (value if isinstance(value, list) else [value])]
+        meant = [f"runs=[{','.join([*named, *bare])}]"]
     else:
         meant = [part for text in bare for part in _with_key(command, text)]
-    sources = [text for text in meant if text.startswith("source=")]
-    if len(sources) > 1:  # the shell has expanded a pattern
-        first = Path(sources[0].partition("=")[2])
-        pattern = f"source={first.with_name(f'*{first.suffix}')}"
-        meant = [*(text for text in meant if text not in sources), pattern]
-    raise UserError(f"cannot read '{bare[0]}': expected key=value; did you mean {shlex.join(meant)}?")
+    sources = [text.partition("=")[2] for text in meant if text.startswith("source=")]
+    limit = ""
+    if len(sources) > 1:
+        meant = [*(text for text in meant if not text.startswith("source=")), f"source={_one_source(sources)}"]
+        limit = " It takes one source: a file, a folder, or a pattern such as photos/*.jpg"
+    raise UserError(f"cannot read '{bare[0]}': expected key=value; did you mean {shlex.join(meant)}?{limit}")
+
+
+def _one_source(sources: Sequence[str]) -> str:
+    """Return the pattern that a shell seems to have expanded to several sources; the first one if it is none."""
+    patterns = {str(path.with_name(f"*{path.suffix}")) for path in map(Path, sources)}
+    return patterns.pop() if len(patterns) == 1 and Path(sources[0]).suffix else sources[0]
 
 
 def _is_path(text: str) -> bool:
+    if re.match(r"~\w", text):  # Hydra's deletion, such as ~hydra/launcher: the shell has expanded ~user
+        return False
     return "/" in text or Path(text).suffix.lower() in (CHECKPOINT_SUFFIX, *TABLE_SUFFIXES) or os.path.exists(text)
 
 

@@ -1,6 +1,7 @@
 """Claims a directory for a new run or sweep, or finds the one to continue in."""
 
 import logging
+import os
 import re
 import shutil
 from collections.abc import Collection
@@ -13,7 +14,7 @@ from maskcls.cli.composition import compose_jobs, directory_of
 from maskcls.cli.console import printable
 from maskcls.cli.launch import launch
 from maskcls.cli.resumption import SWEEP_FILE, is_done, resumed_config, sweep_overrides
-from maskcls.config import AuditConfig, CompareConfig, EvalConfig, PredictConfig, TrainConfig
+from maskcls.config import AuditConfig, CompareConfig, EvalConfig, PredictConfig, TableConfig, TrainConfig
 from maskcls.data.sources import require_dataset
 from maskcls.data.table_rows import require_table
 from maskcls.data.walk import find_images
@@ -53,10 +54,13 @@ def resume(line: CommandLine, directory: Path) -> int:
         return _resume_sweep(line, directory)
     if line.is_sweep:
         raise UserError(f"resume={directory}: this is a single run; resume it without -m")
-    if any(text.startswith("data.table=") for text in line.overrides):
+    has_table = any(text.startswith("data.table=") for text in line.overrides)
+    if has_table:
         line = line.adding("data=table")  # else the key is not known; the run's own data set must be a table, too
     (job,) = compose_jobs("train", line)
     config = resumed_config(directory, job.composed, parse_overrides(line.overrides))
+    if isinstance(config.data, TableConfig) and not has_table and not os.path.exists(table := config.data.table):
+        raise UserError(f"data.table={table}: no such file; data.table=FILE says where the table of this run is now")
     _require_files(replace(config, init=None))  # what the training began with need not be there any more
     if not is_done(directory, config.epochs):
         return launch("train", line, directory)

@@ -36,7 +36,11 @@ def resumable(run: Run, data: TrainingData, epochs: int) -> Stored | None:
     old, new = ([*one.mean, *one.std] for one in (document.normalization, data.normalization))
     is_same = document.data_fingerprint == data.fingerprint and np.allclose(old, new)
     if not is_same or run.record.get("data", {}).get("skipped", {}).keys() != data.skipped.keys():
-        raise UserError(f"resume={run.directory}: {data.index.root} does not hold the files that this run began with")
+        root = data.index.root
+        raise UserError(
+            f"resume={run.directory}: {root} does not hold the files that this run began with, or not in the same "
+            "splits and classes"
+        )
     _report_changes(data, found[1])
     is_within_epoch = document.training is not None and document.training.partial_epoch is not None
     begun = document.progress.epoch + is_within_epoch

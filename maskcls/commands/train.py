@@ -5,12 +5,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from maskcls.commands.imbalance import advice, report_sizes
 from maskcls.commands.recording import RunRecorder, forget_training
 from maskcls.commands.resuming import Stored, record_typed_rate, resumable, resume, retries_before_rate
+from maskcls.commands.samples import plot_samples
 from maskcls.commands.testing import evaluate_on_test
 from maskcls.config import MyCNNConfig, TrainConfig, as_dictionary
 from maskcls.data.groups import seen_in_training
@@ -30,7 +30,8 @@ from maskcls.training.batches import TrainingBatches
 from maskcls.training.build import build_state
 from maskcls.training.checkpoints import CheckpointWriter
 from maskcls.training.collapse import CollapsedError, CollapsePolicy, chance_loss, more_careful
-from maskcls.training.data import TrainingData, draws_alike, keep_resident, load_data, weights_of
+from maskcls.training.data import TrainingData, cached_bytes, draws_alike, keep_resident, load_data
+from maskcls.training.examples import Examples, training_examples
 from maskcls.training.initial import origin_of, start_from
 from maskcls.training.loop import NotFiniteError, Plan, fit
 from maskcls.training.memory import explained_training, with_batch_size
@@ -72,45 +73,41 @@ def train(config: TrainConfig, run: Run) -> float:
     threads = prepare_cpu(config.threads)
     device = choose_device(config.device)
     precision, reason = choose_precision(config.precision, device)
-    log.info(
-        "device %s, %s, precision %s (%s), seed %d",
-        device,
-        counted(threads, "CPU thread"),
-        precision.name,
-        reason,
-        config.seed,
-    )
+    where, chosen = f"{device}, {counted(threads, 'CPU thread')}", f"{precision.name} ({reason})"
+    log.info("device %s, precision %s, seed %d", where, chosen, config.seed)
     if config.init is not None and "init" not in run.record:
         run.record["init"] = origin_of(config.init, config.model)
     with run.phase("data"):
         data = load_data(config.data)
-    resident = keep_resident(config.data, data, device)
-    free = free_memory(device) - (data.cached_bytes() or 0 if resident else 0)
+        examples = training_examples(config, data)
+    size = cached_bytes(examples.split.images, data.splits["val"].images)
+    resident = keep_resident(config.data, size, device)
+    free = free_memory(device) - (size or 0 if resident else 0)
     machine = Machine(device, precision, free, resident)
     config = with_batch_size(config, len(data.splits["train"]), len(data.classes), free)
     stored = resumable(run, data, config.epochs) if run.is_resumed else None
     if stored is not None:
         record_typed_rate(run, stored[0], config.optim.lr)
     run.write_config(config)  # with the batch size in place of auto, and the keys that were changed on resuming
-    _record(run, config, data, machine)
+    _record(run, config, data, examples, machine)
     if run.record["pretrained"]:
         log.info("model.pretrained=true: torchvision's ImageNet weights, except for the last layer, which is new")
     images = data.index.counts()
     report_sizes(images["val"], advice(images["train"], draws_alike=draws_alike(config.data)))
-    rows = _train_with_retries(config, run, data, machine, stored)
+    rows = _train_with_retries(config, run, data, examples, machine, stored)
     _record_validation(run, len(data.splits["val"]))
     with run.phase("test"):
         tested = evaluate_on_test(config, data, run, device, precision)
     write_model_card(run.directory, run.record, tested.get("best") or tested.get("last"))
     if config.plots:
         with run.phase("plots"):
-            _plot(data, rows, run, f"{config.model.name}, {config.optim.name}")
+            _plot(config, data, examples, rows, run)
     _summarize(run, data)
     return float(run.record["best"][f"val_{config.select}"])
 
 
 def _train_with_retries(
-    config: TrainConfig, run: Run, data: TrainingData, machine: Machine, stored: Stored | None
+    config: TrainConfig, run: Run, data: TrainingData, examples: Examples, machine: Machine, stored: Stored | None
 ) -> Sequence[EpochRow]:
     """Train; start again, more carefully, as often as the training collapses and may be retried."""
     training = stored[0].document.training if stored else None
@@ -118,7 +115,8 @@ def _train_with_retries(
     before_rate = retries_before_rate(run, config.optim.lr)
     while True:
         try:
-            return _train_once(more_careful(config, retries, before_rate), run, data, machine, retries, stored)
+            careful = more_careful(config, retries, before_rate)
+            return _train_once(careful, run, data, examples, machine, retries, stored)
         except CollapsedError:
             forget_training(run)
             stored, retries = None, retries + 1
@@ -128,29 +126,24 @@ def _train_with_retries(
 
 
 def _train_once(
-    config: TrainConfig, run: Run, data: TrainingData, machine: Machine, retries: int, stored: Stored | None
+    config: TrainConfig,
+    run: Run,
+    data: TrainingData,
+    examples: Examples,
+    machine: Machine,
+    retries: int,
+    stored: Stored | None,
 ) -> Sequence[EpochRow]:
     """Train from the initial weights, or from a checkpoint; return the rows of metrics.csv. Raises as `fit` does."""
     seed_everything(config.seed)
-    order, changes = torch.Generator(), torch.Generator(machine.device)
-    weights = weights_of(config.data, data)
-    batch_size = int(config.data.batch_size)  # no longer auto
-    loader = Loader(
-        data.splits["train"],
-        batch_size,
-        machine.device,
-        shuffle=order,
-        resident=machine.resident,
-        sampling_weights=weights,
-    )
-    batches = TrainingBatches(loader, order, changes, config.seed, data.index.splits["train"].paths)
+    batches = _batches(config, examples, machine)
     normalize = Normalize(data.normalization).to(machine.device)
-    state = build_state(config, len(data.classes), normalize, machine.precision, changes, len(batches))
+    state = build_state(config, len(data.classes), normalize, machine.precision, batches.changes, len(batches))
     state.retries = retries
 
     about = _about(config, data, machine.precision)
     trained = {key: about.config[key] for key in ("epochs", "optim", "schedule")}
-    run.record["trained"] = {**trained, "batch_size": batch_size, "retries": retries}
+    run.record["trained"] = {**trained, "batch_size": config.data.batch_size, "retries": retries}
     writer = CheckpointWriter(run.checkpoints, about, config.checkpoint.every)
     recorder = RunRecorder(run, writer, config.epochs)
     if stored is not None:
@@ -159,7 +152,7 @@ def _train_once(
         start_from(state, config.init, run.record["init"]["sha256"], about)
     collapse = CollapsePolicy(
         action=config.health.on_collapse,
-        chance_loss=chance_loss(data.splits["train"].labels, weights),
+        chance_loss=chance_loss(examples.split.labels, examples.weights),
         classes=data.classes,
         learning_rate=config.optim.lr,
     )
@@ -176,6 +169,20 @@ def _train_once(
         run.count_seconds("train", state.sums.seconds if state.sums else 0.0)
         raise
     return state.rows
+
+
+def _batches(config: TrainConfig, examples: Examples, machine: Machine) -> TrainingBatches:
+    """The batches of each epoch."""
+    order, changes = torch.Generator(), torch.Generator(machine.device)
+    loader = Loader(
+        examples.split,
+        int(config.data.batch_size),  # no longer auto
+        machine.device,
+        shuffle=order,
+        resident=machine.resident,
+        sampling=examples.sampling,
+    )
+    return TrainingBatches(loader, order, changes, config.seed, examples.paths)
 
 
 def _about(config: TrainConfig, data: TrainingData, precision: Precision) -> Document:
@@ -196,7 +203,7 @@ def _about(config: TrainConfig, data: TrainingData, precision: Precision) -> Doc
     )
 
 
-def _record(run: Run, config: TrainConfig, data: TrainingData, machine: Machine) -> None:
+def _record(run: Run, config: TrainConfig, data: TrainingData, examples: Examples, machine: Machine) -> None:
     """Add to ``run.json`` what the run works with, and log it."""
     index = data.index
     seen = None if data.groups is None else seen_in_training(index, data.groups)
@@ -217,6 +224,7 @@ def _record(run: Run, config: TrainConfig, data: TrainingData, machine: Machine)
             "skipped": dict(data.skipped),
             "left_out": dict(index.left_out),
             "damaged": dict(data.damaged),
+            "drawn": dict(examples.drawn),
             "seen_in_training": seen,
         },
     )
@@ -251,19 +259,16 @@ def _report_split(split: str, seen: Mapping[str, Mapping[str, int]] | None) -> N
         log.info("split %s; no photograph is in two splits", split)
 
 
-def _plot(data: TrainingData, rows: Sequence[EpochRow], run: Run, title: str) -> None:
+def _plot(config: TrainConfig, data: TrainingData, examples: Examples, rows: Sequence[EpochRow], run: Run) -> None:
     """Draw the learning curves, the number of images by split and class, and some training images."""
-    from maskcls.reporting.plots import class_distribution, learning_curves, sample_grid
+    from maskcls.reporting.plots import class_distribution, learning_curves
 
     directory = run.directory / "plots"
     directory.mkdir(exist_ok=True)
+    title = f"{config.model.name}, {config.optim.name}"
     learning_curves([dataclasses.asdict(row) for row in rows], directory / "curves.png", title, run.record["best"])
     class_distribution(data.index.counts(), directory / "class_distribution.png", "images by split and class")
-    train = data.splits["train"]
-    # a generator of its own: drawing plots or not changes no figure
-    chosen = np.random.default_rng(0).permutation(len(train))[:32]
-    names = [data.classes[train.labels[i]] for i in chosen]
-    sample_grid([train.images[i] for i in chosen], names, directory / "samples.png", "training images")
+    plot_samples(examples, config.augment, data.classes, directory / "samples.png")
 
 
 def _record_validation(run: Run, images: int) -> None:

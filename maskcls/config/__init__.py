@@ -3,7 +3,13 @@
 `engine` checks values against declarations; the other modules are the declarations.
 """
 
-from maskcls.config.augment import AugmentConfig, FlipAugmentConfig, LightAugmentConfig, NoAugmentConfig
+from maskcls.config.augment import (
+    AugmentConfig,
+    FlipAugmentConfig,
+    LightAugmentConfig,
+    NoAugmentConfig,
+    RobustAugmentConfig,
+)
 from maskcls.config.commands import (
     CONFIG_DIR,
     SCHEMAS,
@@ -47,7 +53,8 @@ __all__ = [
     "CheckpointConfig", "CompareConfig", "ConstantConfig", "CosineConfig", "DataConfig", "EarlyStoppingConfig",
     "EvalConfig", "EvalDataConfig", "EvalEvaluationConfig", "EvaluationConfig", "FaceMask12KConfig", "FacesConfig",
     "FlipAugmentConfig", "FolderConfig", "HealthConfig", "LightAugmentConfig", "ModelConfig", "MyCNNConfig",
-    "NoAugmentConfig", "OneCycleConfig", "OptimConfig", "PredictConfig", "Range", "ResNet18Config", "SGDConfig",
-    "ScheduleConfig", "SyntheticConfig", "TableConfig", "Text", "TorchvisionConfig", "TrainConfig", "VGG16Config",
-    "as_dictionary", "check_input_size", "convert", "describe", "nearest", "parse",
+    "NoAugmentConfig", "OneCycleConfig", "OptimConfig", "PredictConfig", "Range", "ResNet18Config",
+    "RobustAugmentConfig", "SGDConfig", "ScheduleConfig", "SyntheticConfig", "TableConfig", "Text",
+    "TorchvisionConfig", "TrainConfig", "VGG16Config", "as_dictionary", "check_input_size", "convert", "describe",
+    "nearest", "parse",
 ]  # fmt: skip

@@ -1,10 +1,11 @@
 """The keys of each augmentation, as in ``configs/augment``."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from maskcls.config.engine import Range
-from maskcls.config.types import Fraction, FractionBelowOne
+from maskcls.config.types import Fraction, FractionBelowOne, FractionBetween, ImageSize
 
 
 @dataclass(frozen=True)
@@ -36,4 +37,33 @@ class LightAugmentConfig:
     saturation: FractionBelowOne
 
 
-AugmentConfig = NoAugmentConfig | FlipAugmentConfig | LightAugmentConfig
+@dataclass(frozen=True)
+class RobustAugmentConfig:
+    """Images look as if they came from anywhere; a share of the faces wear drawn masks."""
+
+    name: Literal["robust"]
+    flip_probability: Fraction
+    rotation_degrees: Annotated[float, Range(0, 180)]
+    stretch: FractionBelowOne
+    zoom: FractionBelowOne
+    shift: Annotated[float, Range(0, 0.5)]
+    distance: Fraction
+    smallest: FractionBetween
+    patches: Fraction
+    brightness: FractionBelowOne
+    contrast: FractionBelowOne
+    saturation: FractionBelowOne
+    gamma: FractionBelowOne
+    white_balance: FractionBelowOne
+    grey: Fraction
+    blur: Fraction
+    low_resolution: Fraction
+    smallest_side: ImageSize
+    noise: Fraction
+    compression: Fraction
+    masks: FractionBelowOne
+    obstacles: FractionBelowOne
+    detector: Path | None
+
+
+AugmentConfig = NoAugmentConfig | FlipAugmentConfig | LightAugmentConfig | RobustAugmentConfig

@@ -1,15 +1,28 @@
 """Random changes of training images, made batch by batch on the device."""
 
 import math
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from maskcls.config import AugmentConfig, FlipAugmentConfig, LightAugmentConfig
+from maskcls.config import AugmentConfig, FlipAugmentConfig, LightAugmentConfig, RobustAugmentConfig
 
 # weights of red, green and blue in the luma of ITU-R BT.601, which torchvision and PIL use, too
 LUMA = (0.299, 0.587, 0.114)
+
+
+class Augment(Protocol):
+    """Changes batches, uint8 [batch, 3, height, width], at random."""
+
+    @property
+    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+        """What it does, by name, one after another; each takes what `__call__` takes."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Change images; the result is uint8, or float32 with values in 0..1, of the same shape."""
 
 
 class Flip:
@@ -23,6 +36,11 @@ class Flip:
     def __init__(self, probability: float, generator: torch.Generator) -> None:
         self.probability = probability
         self.generator = generator
+
+    @property
+    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+        """See `Augment`."""
+        return {"flip": self}
 
     def __call__(self, images: Tensor) -> Tensor:
         """Mirror some of the images [batch, 3, height, width], of any type; the result has the same type."""
@@ -41,6 +59,11 @@ class LightAugment:
     def __init__(self, config: LightAugmentConfig, generator: torch.Generator) -> None:
         self.config = config
         self.generator = generator
+
+    @property
+    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+        """See `Augment`."""
+        return {"light": self}
 
     def __call__(self, images: Tensor) -> Tensor:
         """Change images.
@@ -86,12 +109,16 @@ class LightAugment:
         return torch.lerp(grey, values, factor(self.config.saturation)).clamp(0, 1)
 
 
-def build_augment(config: AugmentConfig, generator: torch.Generator) -> Flip | LightAugment | None:
+def build_augment(config: AugmentConfig, generator: torch.Generator) -> Augment | None:
     """Build the augmentation that a configuration asks for; None if images stay as they are."""
     match config:
         case FlipAugmentConfig():
             return Flip(config.flip_probability, generator)
         case LightAugmentConfig():
             return LightAugment(config, generator)
+        case RobustAugmentConfig():
+            from maskcls.data.robust import RobustAugment  # torchvision takes a second to import
+
+            return RobustAugment(config, generator)
         case _:
             return None

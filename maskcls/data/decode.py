@@ -23,8 +23,7 @@ from maskcls.errors import MACHINE_ERRORS, UserError
 # largest file that is read: 100 million pixels, the default limit, take 800 MB as uncompressed 16-bit RGBA
 MAX_BYTES = 2**30
 CUT_OFF = "cut off: its end is missing"
-# the largest value of 12 bits in a sample of 16, once that has become 8 bits
-TWELVE_BITS = 4095 // 256
+TWELVE_BITS = 4095
 _CONVERT = "convert it to JPEG or PNG"
 # colour of the border with which ``data.resize=pad`` makes an image square: the same grey for all images, near the
 # middle of what a network sees
@@ -140,8 +139,11 @@ def _remark(content: bytes, kind: str, image: np.ndarray) -> str:
     """Say what is odd about a file that was decoded without a word; empty for an ordinary one."""
     if has_more(content, kind):
         return "an animation or several pages, of which the first is used"
-    if has_16_bits(content, kind) and 0 < image.max() <= TWELVE_BITS:
-        return "no value needs more than twelve of the sixteen bits, and no other depth is stated: nearly black"
+    # OpenCV cuts what is below 8 bits off, but rounds in colour TIFFs: the samples themselves decide
+    if 0 < image.max() <= -(-TWELVE_BITS // 256) and has_16_bits(content, kind):
+        samples = _samples(content)
+        if samples is not None and samples.max() <= TWELVE_BITS:
+            return "samples of sixteen bits whose values fit in twelve: nearly black unless multiplied by sixteen"
     return ""
 
 
@@ -149,12 +151,18 @@ def _decode(content: bytes, kind: str) -> np.ndarray | None:
     if kind in ("HEIC", "AVIF"):
         return decode_heif(content, kind, _max_pixels())
     white = white_of(content, kind)
-    buffer = np.frombuffer(content, dtype=np.uint8)
-    # cv2.imread cannot open every path on Windows
     if white is None:
-        return cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)
-    image = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+        # cv2.imread cannot open every path on Windows
+        return cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
+    image = _samples(content)
     return None if image is None else scaled_to_8_bits(image, white, may_be_shifted=kind == "PNG")
+
+
+def _samples(content: bytes) -> np.ndarray | None:
+    """Decode an image to RGB in its own depth; None if it cannot be decoded."""
+    # OpenCV 5.0 returns memory that it has not filled if it is asked for 16-bit colour TIFFs as RGB
+    image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH)
+    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def scaled_to_8_bits(values: np.ndarray, white: int, *, may_be_shifted: bool = False) -> np.ndarray:

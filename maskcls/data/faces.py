@@ -31,7 +31,9 @@ TIMEOUT_SECONDS = 30
 
 # the detector sees every picture resized so that its longer side has so many pixels
 LONGER_SIDE = 480
-# border around the resized picture, as a share of LONGER_SIDE; without it a face that fills the picture is missed
+# the same for pictures that are face crops, which are quick to search
+LONGER_SIDE_OF_CROPS = 160
+# border around the resized picture, as a share of its longer side; without it a face that fills the picture is missed
 PADDING = 0.25
 # lowest score of a detection that counts as a face, 0..1
 MIN_SCORE = 0.6
@@ -106,6 +108,30 @@ def _is_published(content: bytes) -> bool:
     return len(content) == FILE_SIZE and hashlib.sha256(content).hexdigest() == FILE_DIGEST
 
 
+class Detection(NamedTuple):
+    """A face in a picture, in pixels.
+
+    Attributes:
+        left: left edge of the box around the face; it may be outside of the picture, as may all others.
+        top: its upper edge.
+        width: its width.
+        height: its height.
+        landmarks: float64 [5, 2], x and y of the eye on the left of the picture, the other eye, the tip of the nose,
+            the corner of the mouth on the left, and the other one.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+    landmarks: np.ndarray
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The x and y of the middle of the box."""
+        return self.left + self.width / 2, self.top + self.height / 2
+
+
 class FaceFinder:
     """Finds the face in a picture. Threads may share a finder.
 
@@ -134,21 +160,38 @@ class FaceFinder:
     def find(self, image: np.ndarray) -> Face:
         """Find the face with the highest score in an RGB image, uint8 [height, width, 3]."""
         height, width = image.shape[:2]
-        scale = LONGER_SIDE / max(height, width)
+        detection = self.detect(image)
+        if detection is None:
+            return Face("none")
+        side = MARGIN * max(detection.width, detection.height)
+        if not self.always_crop and side >= ALREADY_CUT_OUT * max(height, width):
+            return Face("fills")
+        return Face("found", square_around(detection.centre, side, width=width, height=height))
+
+    def detect(self, image: np.ndarray, longer_side: int = LONGER_SIDE) -> Detection | None:
+        """Detect the face with the highest score.
+
+        Args:
+            image: RGB uint8 [height, width, 3].
+            longer_side: pixels of the longer side of the picture that the detector sees.
+
+        Returns:
+            None if there is no face.
+        """
+        height, width = image.shape[:2]
+        scale = longer_side / max(height, width)
         small = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))))
-        padding = round(PADDING * LONGER_SIDE)
+        padding = round(PADDING * longer_side)
         padded = cv2.copyMakeBorder(small, padding, padding, padding, padding, cv2.BORDER_CONSTANT)
         detector = self._detector()
         detector.setInputSize((padded.shape[1], padded.shape[0]))
         _, faces = detector.detect(cv2.cvtColor(padded, cv2.COLOR_RGB2BGR))
         if faces is None:
-            return Face("none")
-        left, top, face_width, face_height = faces[faces[:, -1].argmax()][:4]
-        side = MARGIN * max(face_width, face_height) / scale
-        if not self.always_crop and side >= ALREADY_CUT_OUT * max(height, width):
-            return Face("fills")
-        centre = ((left + face_width / 2 - padding) / scale, (top + face_height / 2 - padding) / scale)
-        return Face("found", square_around(centre, side, width=width, height=height))
+            return None
+        best = faces[faces[:, -1].argmax()][:14].astype(np.float64)
+        points = (best.reshape(7, 2) - padding) / scale  # the second row is a size
+        left, top, *_ = points.ravel().tolist()
+        return Detection(left, top, float(best[2] / scale), float(best[3] / scale), points[2:])
 
 
 def square_around(centre: tuple[float, float], side: float, *, width: int, height: int) -> Box:
@@ -167,6 +210,25 @@ def report_faces(findings: Sequence[FaceFinding]) -> None:
     crops = f" ({fills} are face crops already)" if fills else ""
     message = "faces found in %d of %d pictures%s; %d without one are classified whole"
     log.info(message, len(findings) - none, len(findings), crops, none)
+
+
+def find_landmarks(root: Path, paths: Sequence[str], finder: FaceFinder, threads: int) -> np.ndarray:
+    """Find the landmarks of the face in each image file below ``root``; the images are face crops.
+
+    Returns:
+        float64 [files, 5, 2] as in `Detection`, NaN where no face is found.
+    """
+    nothing = np.full((5, 2), np.nan)
+
+    def find(path: str) -> np.ndarray:
+        try:
+            detection = finder.detect(decode_image(root / path), LONGER_SIDE_OF_CROPS)
+        except UnreadableImageError:
+            return nothing
+        return nothing if detection is None else detection.landmarks
+
+    with in_threads(find, paths, threads) as faces:
+        return np.stack(list(progress(faces, total=len(paths), phase="landmarks")))
 
 
 def find_faces(root: Path, paths: Sequence[str], finder: FaceFinder, threads: int) -> list[Face]:

@@ -10,7 +10,7 @@ from maskcls.data.decode import Box, Decoded, decode_file, prepare_image
 from maskcls.data.index import file_state
 
 # change it when decode.py returns other pixels than before
-TRANSFORM_VERSION = 2
+TRANSFORM_VERSION = 3
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,8 @@ def index_of(named: Mapping[str, Collection[tuple[str, str]]], root: Path, left_
     classes = tuple(sorted({name for found in named.values() for _, name in found}))
     odd = [name for name in classes if not is_class_name(name)]
     if odd:
-        raise UserError(f"{root}: the class name {odd[0]!r} cannot be printed; rename it")
+        fault = "cannot be used" if odd[0].isprintable() else "cannot be printed"
+        raise UserError(f"{root}: the class name {odd[0]!r} {fault}; rename it, without / and \\")
     label = {name: number for number, name in enumerate(classes)}
     splits = {split: Split.of((path, label[name]) for path, name in sorted(found)) for split, found in named.items()}
     return Index(root, classes, splits, dict(sorted(left_out.items())))

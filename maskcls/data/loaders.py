@@ -34,6 +34,19 @@ class LabelledImages:
         return len(self.images)
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How the images of an epoch are drawn at random, with replacement.
+
+    Attributes:
+        weights: how likely each image is to be drawn; they need not sum to 1.
+        draws: images in an epoch.
+    """
+
+    weights: Sequence[float]
+    draws: int
+
+
 class Loader:
     """Yields the batches of a split, epoch by epoch.
 
@@ -45,8 +58,7 @@ class Loader:
         device: device of the batches.
         shuffle: generator, on the CPU, that draws the order of each epoch; None to keep the order of the split.
         resident: copy the whole split to the device now, and gather the batches there.
-        sampling_weights: how likely each image is to be drawn; an epoch then draws as many images as there are, with
-            replacement. None to take each image once. Without ``shuffle`` they are not used.
+        sampling: how the images of an epoch are drawn; None to take each image once. Not used without ``shuffle``.
     """
 
     def __init__(
@@ -57,14 +69,15 @@ class Loader:
         *,
         shuffle: torch.Generator | None = None,
         resident: bool = False,
-        sampling_weights: Sequence[float] | None = None,
+        sampling: Sampling | None = None,
     ) -> None:
         self.images = split.images
         self.labels = torch.tensor(split.labels, dtype=torch.int64)
         self.batch_size = batch_size
         self.device = device
         self.shuffle = shuffle
-        self.weights = None if sampling_weights is None else torch.tensor(sampling_weights, dtype=torch.float64)
+        self.weights = None if sampling is None else torch.tensor(sampling.weights, dtype=torch.float64)
+        self.images_per_epoch = len(split) if sampling is None or shuffle is None else sampling.draws
         self.resident: Batch | None = None
         if resident:
             copied = torch.empty((len(split), *split.images[:1].shape[1:]), dtype=torch.uint8, device=device)
@@ -73,7 +86,7 @@ class Loader:
             self.resident = copied, self.labels.to(device)
 
     def __len__(self) -> int:
-        return -(-len(self.labels) // self.batch_size)
+        return -(-self.images_per_epoch // self.batch_size)
 
     def __iter__(self) -> Generator[Batch, None, None]:
         return self.batches()
@@ -88,13 +101,12 @@ class Loader:
             yield images.permute(0, 3, 1, 2), labels
 
     def order(self) -> Tensor:
-        """Return the positions of the next epoch's images, int64 [images]; advances ``shuffle``."""
-        count = len(self.labels)
+        """Return the positions of the next epoch's images, int64 [images_per_epoch]; advances ``shuffle``."""
         if self.shuffle is None:
-            return torch.arange(count)
+            return torch.arange(self.images_per_epoch)
         if self.weights is None:
-            return torch.randperm(count, generator=self.shuffle)
-        return torch.multinomial(self.weights, count, replacement=True, generator=self.shuffle)
+            return torch.randperm(self.images_per_epoch, generator=self.shuffle)
+        return torch.multinomial(self.weights, self.images_per_epoch, replacement=True, generator=self.shuffle)
 
     def _on_device(self, order: Tensor, images: Tensor, labels: Tensor) -> Iterator[Batch]:
         for chosen in order.to(self.device).split(self.batch_size):

@@ -1,6 +1,6 @@
 """Images that are decoded again at each read, for data sets that are too large for the cache."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -65,5 +65,32 @@ class StreamedImages:
         return decoded.image
 
 
-# the images of a split; both types are indexed alike
-Images = np.ndarray | StreamedImages
+class JoinedImages:
+    """Images of several sources, one after another, that are indexed like one array [images, size, size, 3].
+
+    Args:
+        parts: the sources; all have images of one size.
+    """
+
+    def __init__(self, parts: Sequence["Images"]) -> None:
+        self.parts = parts
+        self.ends = np.cumsum([len(part) for part in parts])
+        self.shape = (int(self.ends[-1]), *parts[0][:1].shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, positions: int | slice | np.ndarray) -> np.ndarray:
+        """Copy some images; arguments, result and errors are those of `StreamedImages`."""
+        chosen = np.arange(len(self))[positions]
+        images = np.empty((*chosen.shape, *self.shape[1:]), dtype=np.uint8)
+        source = np.searchsorted(self.ends, chosen, side="right")
+        for number, part in enumerate(self.parts):
+            own = source == number
+            if own.any():
+                images[own] = part[chosen[own] - (self.ends[number] - len(part))]
+        return images
+
+
+# the images of a split; all types are indexed alike
+Images = np.ndarray | StreamedImages | JoinedImages

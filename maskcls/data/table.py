@@ -52,7 +52,7 @@ class _Files:
             return [path]
         if spelled := self.spelled.get(_composed(path)):
             return [spelled]
-        if (self.root / path).is_file():
+        if os.path.isfile(self.root / path):  # Path.is_file raises an error if a name is too long
             return [path]
         has_ending = PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
         return [] if has_ending else self.without_ending.get(_composed(path), [])
@@ -147,7 +147,24 @@ def _remedy(files: _Files, missing: Sequence[str], *, are_all: bool) -> str:
     for folder in sorted(folders) if are_all else ():
         if all(len(files.named(f"{folder}/{path}")) == 1 for path in missing):
             return f"they are in a folder of it: type {shlex.quote(f'data.root={files.root / folder}')}"
+    if alike := _alike(files, missing[0]):
+        return f"there is {listed(alike)}: write folders, endings, upper and lower case as the files have them"
+    if not are_all:
+        return "add these files, or take their lines out of the table"
     return "data.root=FOLDER names the folder that the paths are relative to"
+
+
+def _alike(files: _Files, missing: str) -> list[str]:
+    """Return the images of a name but for its case and its ending: in the same folder, else in others."""
+    wanted = _without_case(missing)
+    same_name = [path for path in sorted(files.images) if _without_case(path)[1] == wanted[1]]
+    return [path for path in same_name if _without_case(path) == wanted] or same_name
+
+
+def _without_case(path: str) -> tuple[str, str]:
+    """Return a path's folder and its name without its ending, in lower case."""
+    folder, _, name = _composed(path).casefold().rpartition("/")
+    return folder, PurePosixPath(name).stem
 
 
 def _ends(path: str, missing: str) -> list[str]:

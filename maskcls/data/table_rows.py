@@ -5,11 +5,12 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from maskcls.config import nearest
 from maskcls.data.formats import HEAD_BYTES, described
 from maskcls.data.layout import listed, split_of
+from maskcls.data.left_out import IMAGE_SUFFIXES
 from maskcls.errors import MACHINE_ERRORS, UserError
 from maskcls.wording import counted
 
@@ -161,8 +162,9 @@ def _cells(table: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     try:
         for cells in reader:
             end = reader.line_num
-            if cells:
-                yield end, [cell.strip() for cell in cells]
+            cells = [cell.strip() for cell in cells]
+            if any(cells):
+                yield end, cells
     except csv.Error as error:
         raise UserError(
             f"data.table={table}: line {end + 1}: {error}; a cell that begins with a double quote ends with one, and "
@@ -191,6 +193,9 @@ def _positions(table: Path, names: Sequence[str], columns: Mapping[str, str]) ->
             raise _ambiguous(table, key, [names[position] for position in fitting], fitting)
         if fitting:
             found[key] = fitting[0]
+        elif key in REQUIRED and any(PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in names):
+            has = f"its first line must name the columns, as in path,label, but has {listed(names)}"
+            raise UserError(f"data.table={table}: no column '{key}': {has}")
         elif key in REQUIRED:
             separators = "; commas, semicolons or tabs separate columns" if len(names) == 1 else ""
             raise UserError(

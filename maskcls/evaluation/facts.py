@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from maskcls.data.groups import Groups
 from maskcls.data.index import Index, Split, file_state
 from maskcls.errors import MACHINE_ERRORS
+from maskcls.progress import progress
 from maskcls.wording import counted
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def trained_files(index: Index, files: Split, training: Index) -> set[str]:
     return found | _copies(index.root, [path for path in files.paths if path not in found], own)
 
 
-def _copies(root: Path, paths: Iterable[str], others: Iterable[Path]) -> set[str]:
+def _copies(root: Path, paths: Sequence[str], others: Iterable[Path]) -> set[str]:
     """Return the paths whose files have the same bytes as one of the others. Only files of equal sizes are read."""
     by_size: dict[int, list[Path]] = {}
     for other in others:
@@ -72,7 +73,7 @@ def _copies(root: Path, paths: Iterable[str], others: Iterable[Path]) -> set[str
     digests: dict[int, set[str]] = {}
     closed: list[Path] = []
     copies = set()
-    for path in paths:
+    for path in progress(paths, total=len(paths), phase="compare", unit="files"):
         size = file_state(root / path)[0]
         if size not in by_size:
             continue

@@ -78,6 +78,8 @@ def _data(data: Mapping[str, Any]) -> str:
     reasons = {"skipped": "could not be read", "damaged": "damaged and used in part", "left_out": "left out"}
     if unused := [f"{counted(len(data[key]), 'file')} {reason}" for key, reason in reasons.items() if data.get(key)]:
         about += f" Beside these: {', '.join(unused)}; `run.json` lists them."
+    if drawn := [f"{count} with a drawn {what}" for what, count in data.get("drawn", {}).items()]:
+        about += f" Training images were also {' and '.join(drawn)}, made of the training files."
     return f"## Data\n\n{about}\n\n{_table('split | class | files | files whose image is also in train', rows)}"
 
 

@@ -33,7 +33,7 @@ class TrainingBatches:
     @property
     def images(self) -> int:
         """Images in an epoch."""
-        return len(self.loader.labels)
+        return self.loader.images_per_epoch
 
     def begin(self, epoch: int) -> None:
         """Seed the augmentation for an epoch that begins."""

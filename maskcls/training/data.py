@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from maskcls.config import AnyDataConfig, DataConfig, SyntheticConfig, nearest
@@ -16,6 +15,7 @@ from maskcls.data.loaders import LabelledImages
 from maskcls.data.readable import open_readable, report_damaged
 from maskcls.data.sources import open_dataset, own_images
 from maskcls.data.statistics import IMAGENET, STUDY, Normalization, measure
+from maskcls.data.streaming import Images, JoinedImages
 from maskcls.errors import UserError
 from maskcls.models.memory import free_memory
 from maskcls.wording import named
@@ -52,11 +52,16 @@ class TrainingData:
         """Names of the classes; a label is a position in it."""
         return self.index.classes
 
-    def cached_bytes(self) -> int | None:
-        """Bytes of the decoded training and validation images, None if they are decoded at each read."""
-        arrays = [self.splits[name].images for name in ("train", "val")]
-        sizes = [array.nbytes for array in arrays if isinstance(array, np.ndarray)]
-        return sum(sizes) if len(sizes) == len(arrays) else None
+
+def cached_bytes(*images: Images) -> int | None:
+    """Bytes of decoded images, None if some are decoded at each read."""
+    total = 0
+    for part in images:
+        size = cached_bytes(*part.parts) if isinstance(part, JoinedImages) else getattr(part, "nbytes", None)
+        if size is None:
+            return None
+        total += size
+    return total
 
 
 def load_data(config: AnyDataConfig) -> TrainingData:
@@ -136,13 +141,15 @@ def weights_of(config: DataConfig, data: TrainingData) -> list[float] | None:
     return sampling_weights(files, data.groups)
 
 
-def keep_resident(config: DataConfig, data: TrainingData, device: torch.device) -> bool:
+def keep_resident(config: DataConfig, size: int | None, device: torch.device) -> bool:
     """Whether training and validation images are copied to the device once, rather than batch by batch.
+
+    Args:
+        size: their bytes, as `cached_bytes` returns them.
 
     Raises:
         UserError: if ``data.resident=true`` contradicts ``data.cache_gb``.
     """
-    size = data.cached_bytes()
     if config.resident != "auto":
         if config.resident and size is None:
             raise UserError("data.resident=true: the images are more than the cache may hold, see data.cache_gb")

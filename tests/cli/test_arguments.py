@@ -6,7 +6,7 @@ import pytest
 from hydra.core.override_parser.types import QuotedString
 from jobs import ODD_NAMES, Command, Result, assert_refused, assert_training_refused
 
-from maskcls.cli.arguments import CommandLine, parse_overrides, read_arguments
+from maskcls.cli.arguments import CommandLine, parse_overrides, read_arguments, refuse_bare
 from maskcls.errors import UserError
 
 
@@ -96,12 +96,15 @@ def test_spaces_around_the_equals_sign_are_named(command: Command) -> None:
         ("predict", ["run", "my photos"], "run", "ckpt=run 'source=my photos'"),
         ("predict", ["new/a.jpg", "new/b.jpg"], "new/a.jpg", "'source=new/*.jpg'"),
         ("predict", ["a.jpg", "b.jpg"], "a.jpg", "'source=*.jpg'"),
+        ("predict", ["photos", "my photos"], "photos", "source=photos"),
+        ("predict", ["a.jpg", "new/b.jpg"], "a.jpg", "source=a.jpg"),
         ("eval", ["b.safetensors"], "b.safetensors", "ckpt=b.safetensors"),
         ("eval", ["ckpt=run", "photos"], "photos", "data.root=photos"),
         ("eval", ["run", "labels.CSV"], "run", "ckpt=run data.table=labels.CSV"),
         ("audit", ["photos"], "photos", "data.root=photos"),
         ("audit", ["new/labels.csv"], "new/labels.csv", "data.table=new/labels.csv"),
         ("compare", ["a", "b"], "a", "'runs=[a,b]'"),
+        ("compare", ["runs=[a,b]", "c"], "c", "'runs=[a,b,c]'"),
         ("train", ["photos"], "photos", "data=folder data.root=photos"),
         ("train", ["labels.csv"], "labels.csv", "data=table data.table=labels.csv"),
         ("train", ["run"], "run", "resume=run"),
@@ -116,8 +119,15 @@ def test_a_path_without_its_key_is_named_with_it(
     Path("run/run.json").touch()
     for name in ("a.jpg", "b.jpg"):
         Path(name).touch()
-    expected = f"maskcls-{command_name}: cannot read '{bare}': expected key=value; did you mean {meant}?\n"
+    is_cut = command_name == "predict" and len(typed) == 2 and "source=" in meant and "ckpt=" not in meant
+    limit = " It takes one source: a file, a folder, or a pattern such as photos/*.jpg" if is_cut else ""
+    expected = f"maskcls-{command_name}: cannot read '{bare}': expected key=value; did you mean {meant}?{limit}\n"
     assert command(command_name, *typed) == Result(2, "", expected)
+
+
+@pytest.mark.parametrize("text", ["~hydra/launcher", "~data.root"])
+def test_a_deletion_is_no_path(text: str) -> None:
+    refuse_bare("train", [text])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ TOP_KEYS = (
     "ema_decay, select, early_stopping, evaluation, health, checkpoint, resume, init, test, plots"
 )
 MODELS = "one of efficientnet_b0, mobilenet_v3_small, mycnn, resnet18, vgg16"
-EXPERIMENTS = "best, demo, fast, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, study/vgg16_adam"
+EXPERIMENTS = "best, demo, fast, robust, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, study/vgg16_adam"
 
 
 @pytest.mark.parametrize(

@@ -144,9 +144,11 @@ def test_plain_copies_of_digits_in_val_are_a_leak(tmp_path: Path, capsys: pytest
     error = capsys.readouterr().err
     assert "8 of 48 val files show images that are also in train (" in error
     assert ", 0 of" not in error
+    report = re.sub(r"data:[^\"')]*", "", (tmp_path / "audit" / "report.html").read_text())  # pictures hold any letters
+    assert "also in train" in report
     for word in ("face", "mask", "photograph"):
         assert word not in error.lower().replace("maskcls", "")
-        assert word not in (tmp_path / "audit" / "report.html").read_text().lower().replace("maskcls", "")
+        assert word not in report.lower().replace("maskcls", "")
     issues = read_table(tmp_path / "audit" / "issues.csv")
     leaked = {Path(row["path"]).stem: Path(row["related"]).stem for row in issues if row["kind"] == "leak"}
     assert leaked == {f"copy{number}": str(number) for number in range(8)}

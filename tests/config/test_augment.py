@@ -1,11 +1,18 @@
 """Augmentations: each takes its own keys and no other's."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from schema import AUGMENT
 
-from maskcls.config.augment import AugmentConfig, FlipAugmentConfig, LightAugmentConfig, NoAugmentConfig
+from maskcls.config.augment import (
+    AugmentConfig,
+    FlipAugmentConfig,
+    LightAugmentConfig,
+    NoAugmentConfig,
+    RobustAugmentConfig,
+)
 from maskcls.config.engine import convert
 from maskcls.errors import UserError
 
@@ -15,6 +22,11 @@ from maskcls.errors import UserError
 )
 def test_the_name_chooses_the_keys(name: str, kind: type) -> None:
     assert convert(AUGMENT[name], AugmentConfig, "augment") == kind(**AUGMENT[name])
+
+
+def test_the_detector_of_the_robust_augmentation_is_a_path() -> None:
+    config = convert(AUGMENT["robust"], AugmentConfig, "augment")
+    assert config == RobustAugmentConfig(**{**AUGMENT["robust"], "detector": Path("/models/yunet.onnx")})
 
 
 @pytest.mark.parametrize(

@@ -468,7 +468,7 @@ def test_files_of_twelve_bits_that_do_not_say_so_are_one_line(
         (root / f"A/{name}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
     open_images(splits(root, 16), config(cache_dir, cache_gb))
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        "2 files: no value needs more than twelve of the sixteen bits, and no other depth is stated: nearly black: "
+        "2 files: samples of sixteen bits whose values fit in twelve: nearly black unless multiplied by sixteen: "
         "A/1.png, A/2.png"
     ]
 

@@ -299,9 +299,10 @@ def test_values_of_twelve_bits_whose_depth_is_not_stated_are_said(
     tmp_path: Path, suffix: str, white: int, *, is_said: bool
 ) -> None:
     path = tmp_path / f"1.{suffix}"
-    path.write_bytes(encoded(ramp(white), f".{suffix}"))
-    said = "no value needs more than twelve of the sixteen bits, and no other depth is stated: nearly black"
-    assert decode_file(path).remark == (said if is_said else "")
+    said = "samples of sixteen bits whose values fit in twelve: nearly black unless multiplied by sixteen"
+    for image in (ramp(white), cv2.merge([ramp(white)] * 3)):
+        path.write_bytes(encoded(image, ".ppm" if suffix == "pgm" and image.ndim == 3 else f".{suffix}"))
+        assert decode_file(path).remark == (said if is_said else "")
 
 
 def test_a_dark_image_of_8_bits_or_of_a_stated_depth_is_no_news(tmp_path: Path) -> None:
@@ -328,6 +329,14 @@ def test_samples_of_fewer_bits_are_scaled_by_the_depth_that_the_file_states(tmp_
     # nothing says how deep this one is
     (tmp_path / "3.png").write_bytes(plain)
     assert decode_image(tmp_path / "3.png").max() == white >> 8
+
+
+def test_a_colour_tiff_of_twelve_bits_is_scaled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    channels = [ramp(4095), ramp(4095)[::-1], ramp(4095).T]
+    (tmp_path / "1.tif").write_bytes(encoded(cv2.merge(channels), ".tiff"))
+    monkeypatch.setattr("maskcls.data.decode.white_of", lambda content, kind: 4095)  # OpenCV cannot write this tag
+    expected = np.rint(np.dstack(channels) * (255 / 4095))
+    assert differences(decode_image(tmp_path / "1.tif"), expected).max() <= 1
 
 
 def test_a_jpeg_2000_is_scaled_by_its_precision(tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ def test_cached_and_streamed_images_are_cut_out_each_by_its_own_box(files: Image
     streamed.pool.shutdown()
 
 
-def test_the_cache_key_of_earlier_versions_is_kept() -> None:
+def test_the_cache_key_of_earlier_versions_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_files, "TRANSFORM_VERSION", 2)
     root = Path("/nowhere")  # missing files all have the same size and time
     files = ImageFiles(root, ["A/0.png", "A/\udcff.png"], 32)
     keys = [part.cache_key() for part in (files, replace(files, equalised_size=16), replace(files, boxes=BOXES[:2]))]

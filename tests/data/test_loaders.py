@@ -10,7 +10,7 @@ from images import noisy_image, write_image
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 from maskcls.data.image_files import ImageFiles
-from maskcls.data.loaders import AHEAD, LabelledImages, Loader
+from maskcls.data.loaders import AHEAD, LabelledImages, Loader, Sampling
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
 
@@ -307,7 +307,7 @@ def test_weighted_draws_follow_their_weights(split: LabelledImages, *, resident:
     weights = [0.0] * COUNT
     weights[4], weights[9] = 3.0, 1.0
     shuffle = torch.Generator().manual_seed(0)
-    loader = Loader(split, 4, CPU, shuffle=shuffle, resident=resident, sampling_weights=weights)
+    loader = Loader(split, 4, CPU, shuffle=shuffle, resident=resident, sampling=Sampling(weights, COUNT))
     drawn = [number for _ in range(40) for number in order(loader)]
     assert len(drawn) == 40 * COUNT
     assert set(drawn) == {4, 9}
@@ -316,8 +316,19 @@ def test_weighted_draws_follow_their_weights(split: LabelledImages, *, resident:
 
 def test_weighted_draws_are_a_function_of_the_seed(split: LabelledImages) -> None:
     generators = [torch.Generator().manual_seed(seed) for seed in (0, 0, 1)]
-    orders = [order(Loader(split, 4, CPU, shuffle=each, sampling_weights=[1.0] * COUNT)) for each in generators]
+    orders = [
+        order(Loader(split, 4, CPU, shuffle=each, sampling=Sampling([1.0] * COUNT, COUNT))) for each in generators
+    ]
     assert orders[0] == orders[1] != orders[2]
+
+
+@pytest.mark.parametrize("draws", [5, 9, 30])
+def test_an_epoch_may_have_any_number_of_draws(split: LabelledImages, draws: int) -> None:
+    sampling = Sampling([1.0] * COUNT, draws)
+    loader = Loader(split, 4, CPU, shuffle=torch.Generator().manual_seed(0), sampling=sampling)
+    sizes = [len(labels) for _, labels in loader]
+    assert (sum(sizes), len(sizes)) == (draws, len(loader))
+    assert loader.images_per_epoch == draws
 
 
 def test_an_epoch_can_start_at_any_batch() -> None:

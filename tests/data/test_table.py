@@ -100,8 +100,28 @@ def test_a_class_map_applies_to_labels(root: Path) -> None:
         ),
         (
             ("path,label", "4.png,a", "5.png,a", "6,a"),
-            "2 of 3 files not found in ROOT, such as 5.png in line 3; data.root=FOLDER names the folder that the paths "
+            "2 of 3 files not found in ROOT, such as 5.png in line 3; add these files, or take their lines out of the "
+            "table",
+        ),
+        (
+            ("path,label", "5.png,a"),
+            "1 of 1 file not found in ROOT, such as 5.png in line 2; data.root=FOLDER names the folder that the paths "
             "are relative to",
+        ),
+        (
+            ("path,label", "B/3.JPG,a", "4.png,a"),
+            "1 of 2 files not found in ROOT, such as B/3.JPG in line 2; there is 'b/3.png': write folders, endings, "
+            "upper and lower case as the files have them",
+        ),
+        (
+            ("path,label", "4.png,a", "2.png,a"),
+            "1 of 2 files not found in ROOT, such as 2.png in line 3; there is 'a/2.png': write folders, endings, "
+            "upper and lower case as the files have them",
+        ),
+        (
+            ("path,label", f"{'x' * 300},a"),
+            f"1 of 1 file not found in ROOT, such as {'x' * 300} in line 2; data.root=FOLDER names the folder that the "
+            "paths are relative to",
         ),
         (
             ("path,label", "1.png,a", "2,a"),
@@ -143,6 +163,13 @@ def test_a_path_without_an_ending_is_the_one_image_of_that_name(root: Path, capl
         "2 paths in data.table without an ending: each stands for the one image of that name, such as 1 for a/1.png"
     )
     assert index_table(write(root, "path,label", "a/1.png,cat"), root)[0].notes == ()
+
+
+def test_a_label_that_no_folder_could_have_is_refused(root: Path) -> None:
+    table = write(root, "path,label", "4.png,a/b")
+    with pytest.raises(UserError) as caught:
+        index_table(table, root)
+    assert str(caught.value) == f"{root}: the class name 'a/b' cannot be used; rename it, without / and \\"
 
 
 # --- through the commands ---
@@ -209,7 +236,8 @@ def test_a_run_whose_table_moved_is_resumed_with_it(images: Path, capsys: pytest
     (moved / "fewer.csv").write_text("".join((moved / "labels.csv").read_text().splitlines(keepends=True)[:-1]))
     capsys.readouterr()
     assert cli.main("train", ["resume=run", "epochs=2"]) == 2
-    assert f"data.table={images}/labels.csv: no such file" in capsys.readouterr().err
+    way = "data.table=FILE says where the table of this run is now"
+    assert f"data.table={images}/labels.csv: no such file; {way}\n" in capsys.readouterr().err
     assert cli.main("train", ["resume=run", "epochs=2", "data.table=moved/fewer.csv"]) == 2
     assert f"{moved} does not hold the files that this run began with" in capsys.readouterr().err
     assert cli.main("train", ["resume=run", "epochs=2", "data.table=moved/labels.csv"]) == 0

@@ -28,7 +28,7 @@ def refusal(table: Path, columns: dict[str, str] | None = None) -> str:
 
 
 def test_rows_are_read_with_their_lines(table: Path) -> None:
-    write(table, "split,path,group,label", "valid,1.png,g,a", "", '"TRAIN"," 2.png ",h,"b', 'c"')
+    write(table, "split,path,group,label", "valid,1.png,g,a", ", ,,", '"TRAIN"," 2.png ",h,"b', 'c"')
     assert read_rows(table, {}) == [Row(2, "1.png", "a", "val", "g"), Row(5, "2.png", "b\nc", "train", "h")]
 
 
@@ -66,7 +66,11 @@ def test_columns_have_usual_names_or_are_named(table: Path, header: str, columns
         ((), "is empty; expected a CSV file with the columns path and label"),
         (("", " "), "is empty; expected a CSV file with the columns path and label"),
         (("path,label",), "holds no image"),
-        ((",", "1,2"), "no column 'path'; it has none; 'data.columns={path: NAME}' names it"),
+        ((",", "", " "), "no column 'path'; it has none; 'data.columns={path: NAME}' names it"),
+        (
+            ("a/1.png,cat", "a/2.png,dog"),
+            "no column 'path': its first line must name the columns, as in path,label, but has 'a/1.png', 'cat'",
+        ),
         (("file,breed", "4.png,a"), "no column 'label'; it has 'file', 'breed'; 'data.columns={label: NAME}' names it"),
         (
             ("path label", "4.png a"),

@@ -14,10 +14,15 @@ from images import write_dataset, write_unequal_dataset
 from maskcls.data.statistics import IMAGENET, STUDY
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
-from maskcls.training.data import draws_alike, keep_resident, load_data, weights_of
+from maskcls.training.data import TrainingData, cached_bytes, draws_alike, keep_resident, load_data, weights_of
 
 # bytes of the 64 images for training and validation
 CACHED_BYTES = 64 * 16 * 16 * 3
+
+
+def size_of(data: TrainingData) -> int | None:
+    """Bytes of the images for training and validation."""
+    return cached_bytes(data.splits["train"].images, data.splits["val"].images)
 
 
 def test_a_data_set_is_decoded(dataset: Path) -> None:
@@ -29,7 +34,7 @@ def test_a_data_set_is_decoded(dataset: Path) -> None:
     assert Counter(data.splits["train"].labels) == {0: 24, 1: 24}
     assert (data.groups, data.is_synthetic, dict(data.skipped)) == (None, False, {})
     assert data.fingerprint == data.index.fingerprint()
-    assert data.cached_bytes() == CACHED_BYTES
+    assert size_of(data) == CACHED_BYTES
 
 
 def test_drawn_images_are_marked_as_such() -> None:
@@ -177,7 +182,7 @@ def test_images_stay_on_the_device(
 ) -> None:
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free, 1 << 40))
     config = small(dataset, f"data.resident={resident}").data
-    assert keep_resident(config, load_data(config), torch.device(device)) is expected
+    assert keep_resident(config, size_of(load_data(config)), torch.device(device)) is expected
 
 
 @pytest.mark.parametrize("resident", ["auto", "false"])
@@ -188,12 +193,12 @@ def test_streamed_images_are_not_resident_by_themselves(
     config = small(dataset, f"data.resident={resident}", "data.cache_gb=0").data
     data = load_data(config)
     assert {type(split.images) for split in data.splits.values()} == {StreamedImages}
-    assert data.cached_bytes() is None
-    assert keep_resident(config, data, torch.device("cuda")) is False
+    assert size_of(data) is None
+    assert keep_resident(config, size_of(data), torch.device("cuda")) is False
 
 
 def test_streamed_images_cannot_be_resident(dataset: Path) -> None:
     config = small(dataset, "data.cache_gb=0", "data.resident=true").data
     with pytest.raises(UserError) as caught:
-        keep_resident(config, load_data(config), torch.device("cpu"))
+        keep_resident(config, size_of(load_data(config)), torch.device("cpu"))
     assert str(caught.value) == "data.resident=true: the images are more than the cache may hold, see data.cache_gb"
