@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from maskcls.config import RobustAugmentConfig, TrainConfig
+from maskcls.config import DataConfig, RobustAugmentConfig, TrainConfig
 from maskcls.data.cache import open_images
 from maskcls.data.dressed import Dress, DressedFaces, cached_landmarks
 from maskcls.data.faces import find_detector
@@ -14,7 +15,7 @@ from maskcls.data.loaders import LabelledImages, Sampling
 from maskcls.data.streaming import JoinedImages
 from maskcls.errors import UserError
 from maskcls.training.data import TrainingData, weights_of
-from maskcls.wording import counted
+from maskcls.wording import counted, named
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,9 @@ def training_examples(config: TrainConfig, data: TrainingData) -> Examples:
         return Examples(data.splits["train"], files.paths, sampling)
     masked = _masked_label(config, data)
     shares: dict[Dress, float] = {"mask": augment.masks, "obstacle": augment.obstacles}
-    drawn = {dress: faces for dress, faces in _dressed(config, data, masked).items() if shares[dress]}
+    drawn = {
+        dress: faces for dress, faces in _dressed(config.data, augment.detector, data, masked).items() if shares[dress]
+    }
     opened = open_images({str(dress): faces for dress, faces in drawn.items()}, config.data).images
     labels, paths = list(files.labels), list(files.paths)
     # an epoch has as many images of each class as without drawings
@@ -84,24 +87,21 @@ def _masked_label(config: TrainConfig, data: TrainingData) -> int:
     return data.classes.index(config.data.positive_class)
 
 
-def _dressed(config: TrainConfig, data: TrainingData, masked: int) -> dict[Dress, DressedFaces]:
+def _dressed(config: DataConfig, detector: Path | None, data: TrainingData, masked: int) -> dict[Dress, DressedFaces]:
     """The bare faces of the train split that a detector finds, with a mask and with an obstacle."""
-    augment = config.augment
-    assert isinstance(augment, RobustAugmentConfig)
     bare = [path for path, label in data.index.splits["train"].pairs() if label != masked]
-    detector = find_detector(augment.detector, cache_dir=config.data.cache_dir)
-    landmarks = cached_landmarks(data.index.root, bare, detector, config.data)
+    landmarks = cached_landmarks(data.index.root, bare, find_detector(detector, cache_dir=config.cache_dir), config)
     is_found = ~np.isnan(landmarks).any(axis=(1, 2))
     log.info(
         "faces found in %d of %s of %s; masks and obstacles are drawn onto these",
         is_found.sum(),
         counted(len(bare), "training image"),
-        data.classes[1 - masked],
+        named(data.classes[1 - masked]),
     )
     if not is_found.any():
         raise UserError("augment=robust: no face found to draw a mask onto; augment.masks=0 augment.obstacles=0")
     paths = [path for path, found in zip(bare, is_found, strict=True) if found]
-    root, size, resize = data.index.root, config.data.input_size, config.data.resize
+    root, size, resize = data.index.root, config.input_size, config.resize
     return {
         dress: DressedFaces(root, paths, size, resize=resize, dress=dress, landmarks=landmarks[is_found])
         for dress in ("mask", "obstacle")
