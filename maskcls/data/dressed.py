@@ -28,6 +28,9 @@ OBSTACLES_OVER_MASKS = 0.15
 # share of all faces that are drawn on that have glasses, and of those without a mask that have a beard
 GLASSES, BEARDS = 0.2, 0.25
 
+# the key that names the detector's file
+DETECTOR_KEY = "augment.detector"
+
 Dress = Literal["mask", "obstacle"]
 
 
@@ -105,7 +108,8 @@ def cached_landmarks(root: Path, paths: Sequence[str], detector: Path, storage: 
             return landmarks
         log.warning("%s: damaged, looking for the faces again", file)
     log.info("looking for the faces in %d images, to draw masks onto them", len(paths))
-    landmarks = find_landmarks(root, paths, FaceFinder(detector, always_crop=True), storage.workers or usable_cores())
+    finder = FaceFinder(detector, always_crop=True, key=DETECTOR_KEY)
+    landmarks = find_landmarks(root, paths, finder, storage.workers or usable_cores())
     storage.cache_dir.mkdir(parents=True, exist_ok=True)
     with replaced_atomically(file) as temporary, temporary.open("wb") as opened:
         np.save(opened, landmarks)

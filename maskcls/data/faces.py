@@ -57,19 +57,20 @@ class Face(NamedTuple):
     box: Box | None = None
 
 
-def find_detector(model: Path | None, *, cache_dir: Path) -> Path:
+def find_detector(model: Path | None, *, cache_dir: Path, key: str = "faces.model") -> Path:
     """Find the detector's file; download it into the cache if it is not there.
 
     Args:
         model: a file to use instead of the one in the cache, or None.
         cache_dir: folder of the cache.
+        key: the key that names ``model``, for messages.
 
     Raises:
         UserError: ``model`` does not exist, or the published file cannot be downloaded.
     """
     if model is not None:
         if not model.is_file():
-            raise UserError(f"faces.model={model}: no such file; expected {FILE_NAME} of OpenCV's model zoo")
+            raise UserError(f"{key}={model}: no such file; expected {FILE_NAME} of OpenCV's model zoo")
         return model
     path = cache_dir / FILE_NAME
     if path.is_file() and _is_published(path.read_bytes()):
@@ -100,7 +101,7 @@ def find_detector(model: Path | None, *, cache_dir: Path) -> Path:
         return path
     raise UserError(
         f"the face detector cannot be downloaded ({'; '.join(problems)}); get {FILE_NAME} from OpenCV's model zoo and "
-        "give faces.model=PATH"
+        f"give {key}=PATH"
     )
 
 
@@ -138,13 +139,15 @@ class FaceFinder:
     Args:
         model: the detector's file.
         always_crop: cut out the face even if it fills the picture.
+        key: the key that names the file, for messages.
 
     Raises:
         UserError: OpenCV cannot read the file as a detector.
     """
 
-    def __init__(self, model: Path, *, always_crop: bool) -> None:
+    def __init__(self, model: Path, *, always_crop: bool, key: str = "faces.model") -> None:
         self.model = model
+        self.key = key
         self.always_crop = always_crop
         self._own = threading.local()  # threads may not share a detector of OpenCV
         self._detector()
@@ -154,7 +157,7 @@ class FaceFinder:
             try:
                 self._own.detector = cv2.FaceDetectorYN.create(str(self.model), "", (320, 320), MIN_SCORE)
             except cv2.error as error:
-                raise UserError(f"faces.model={self.model}: not a detector that OpenCV can read: {error.err}") from None
+                raise UserError(f"{self.key}={self.model}: not a detector that OpenCV can read: {error.err}") from None
         return self._own.detector
 
     def find(self, image: np.ndarray) -> Face:

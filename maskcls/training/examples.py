@@ -9,7 +9,7 @@ import numpy as np
 
 from maskcls.config import DataConfig, RobustAugmentConfig, TrainConfig
 from maskcls.data.cache import open_images
-from maskcls.data.dressed import Dress, DressedFaces, cached_landmarks
+from maskcls.data.dressed import DETECTOR_KEY, Dress, DressedFaces, cached_landmarks
 from maskcls.data.faces import find_detector
 from maskcls.data.loaders import LabelledImages, Sampling
 from maskcls.data.streaming import JoinedImages
@@ -90,7 +90,9 @@ def _masked_label(config: TrainConfig, data: TrainingData) -> int:
 def _dressed(config: DataConfig, detector: Path | None, data: TrainingData, masked: int) -> dict[Dress, DressedFaces]:
     """The bare faces of the train split that a detector finds, with a mask and with an obstacle."""
     bare = [path for path, label in data.index.splits["train"].pairs() if label != masked]
-    landmarks = cached_landmarks(data.index.root, bare, find_detector(detector, cache_dir=config.cache_dir), config)
+    landmarks = cached_landmarks(
+        data.index.root, bare, find_detector(detector, cache_dir=config.cache_dir, key=DETECTOR_KEY), config
+    )
     is_found = ~np.isnan(landmarks).any(axis=(1, 2))
     log.info(
         "faces found in %d of %s of %s; masks and obstacles are drawn onto these",

@@ -69,7 +69,7 @@ def test_landmarks_are_looked_for_once(folder: Path, monkeypatch: pytest.MonkeyP
         return found
 
     monkeypatch.setattr(dressed, "find_landmarks", find)
-    monkeypatch.setattr(dressed, "FaceFinder", lambda model, always_crop: model)
+    monkeypatch.setattr(dressed, "FaceFinder", lambda model, always_crop, key: model)
 
     storage = small(folder, f"data.cache_dir={folder / 'cache'}").data
 

@@ -29,7 +29,7 @@ def detector(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(module, "cached_landmarks", find)
-    monkeypatch.setattr(module, "find_detector", lambda model, cache_dir: model)
+    monkeypatch.setattr(module, "find_detector", lambda model, cache_dir, key: model)
 
 
 def examples_of(root: Path, *overrides: str) -> tuple[Any, Examples]:
@@ -102,6 +102,14 @@ def test_masks_need_a_class_that_has_them(dataset: Path) -> None:
 
 def test_faces_without_landmarks_are_an_error(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "cached_landmarks", lambda root, paths, *rest: np.full((len(paths), 5, 2), np.nan))
-    monkeypatch.setattr(module, "find_detector", lambda model, cache_dir: model)
+    monkeypatch.setattr(module, "find_detector", lambda model, cache_dir, key: model)
     with pytest.raises(UserError, match="no face found to draw a mask onto"):
         examples_of(dataset)
+
+
+def test_the_error_about_a_detector_names_the_key_of_training(dataset: Path) -> None:
+    with pytest.raises(UserError, match=r"^augment\.detector=.*none\.onnx: no such file"):
+        examples_of(dataset, "augment.detector=none.onnx")
+    Path("text.onnx").write_text("no detector")
+    with pytest.raises(UserError, match=r"^augment\.detector=.*text\.onnx: not a detector"):
+        examples_of(dataset, "augment.detector=text.onnx")
