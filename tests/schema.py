@@ -63,10 +63,11 @@ AUGMENT: dict[str, dict[str, Any]] = {
         "brightness": 0.1, "contrast": 0.3, "saturation": 0.4,
     },
     "robust": {
-        "name": "robust", "masks": 0.4, "obstacles": 0.3, "detector": "/models/yunet.onnx", "distance": 0.35,
-        "smallest": 0.25, "flip_probability": 0.3, "rotation_degrees": 20.0, "stretch": 0.2, "zoom": 0.1, "shift": 0.05,
-        "patches": 0.1, "brightness": 0.2, "contrast": 0.2, "saturation": 0.3, "gamma": 0.4, "white_balance": 0.1,
-        "grey": 0.15, "blur": 0.2, "low_resolution": 0.6, "smallest_side": 16, "noise": 0.3, "compression": 0.25,
+        "name": "robust", "masks": 0.4, "obstacles": 0.3, "exchanged": 0.2, "detector": "/models/yunet.onnx",
+        "distance": 0.35, "smallest": 0.25, "flip_probability": 0.3, "rotation_degrees": 20.0, "stretch": 0.2,
+        "zoom": 0.1, "shift": 0.05, "patches": 0.1, "brightness": 0.2, "contrast": 0.2, "saturation": 0.3,
+        "gamma": 0.4, "white_balance": 0.1, "grey": 0.15, "blur": 0.2, "low_resolution": 0.6,
+        "smallest_side": 16, "noise": 0.3, "compression": 0.25,
     },
 }  # fmt: skip
 GROUPS: dict[str, dict[str, dict[str, Any]]] = {

@@ -67,7 +67,7 @@ def run_job(composed: DictConfig) -> float | None:
             config = resumed_config(directory, composed, parse_overrides(overrides))
             if is_done(directory, config.epochs):  # one of a sweep
                 log.info("%s has finished", directory)
-                return float(read_run(directory)["best"][f"val_{config.select}"])
+                return float(read_run(directory)["best"][config.selected_figure])
             run = Run.resume(directory, overrides)
         else:
             config = parse(command, plain(composed) | ({"resume": None} if command == "train" else {}))

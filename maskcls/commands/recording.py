@@ -5,6 +5,7 @@ import logging
 import shutil
 
 from maskcls.commands.imbalance import report_missed
+from maskcls.config.types import Select
 from maskcls.evaluation.metrics import differ
 from maskcls.interrupts import deferred
 from maskcls.models.document import EpochRow
@@ -25,12 +26,14 @@ class RunRecorder(Recorder):
         run: the run.
         writer: writes its checkpoints.
         epochs: number of epochs, for the log.
+        select: what the best epoch goes by, for the log.
     """
 
-    def __init__(self, run: Run, writer: CheckpointWriter, epochs: int) -> None:
+    def __init__(self, run: Run, writer: CheckpointWriter, epochs: int, select: Select) -> None:
         self.run = run
         self.writer = writer
         self.epochs = epochs
+        self.select = select
 
     def epoch_begins(self, state: TrainingState) -> None:
         """Set an evaluation aside, which is that of a shorter training: the run goes on beyond its epochs."""
@@ -57,7 +60,8 @@ class RunRecorder(Recorder):
         self.write_rows(state)
         self.writer.save(state, is_best=result.is_best)
         self.run.write()
-        log.info(_epoch_line(result.row, self.epochs, is_best=result.is_best))
+        is_best = result.is_best and self.select != "last"  # it would be each of them
+        log.info(_epoch_line(result.row, self.epochs, is_best=is_best))
         report_missed(result.row.epoch, validation, classes)
 
     def write_rows(self, state: TrainingState) -> None:

@@ -103,7 +103,8 @@ def resume(state: TrainingState, recorder: RunRecorder, checkpoint: Checkpoint, 
 def _report_new_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Say which keys the version of maskcls that began a training did not have."""
     new = [key for key in now if key not in before]
-    new += [f"data.{key}" for key in now["data"] if key not in before["data"]]
+    for group in ("data", "augment"):
+        new += [f"{group}.{key}" for key in now[group] if key not in before[group]]
     if new:
         log.info("begun by an older version of maskcls: its defaults hold for the new keys %s", ", ".join(new))
 

@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 
 def plot_samples(examples: Examples, augment: AugmentConfig, classes: Sequence[str], path: Path) -> None:
-    """Draw training images: the files, faces that are drawn on, and what each step of the augmentation makes of them.
+    """Draw training images: the files, those made of faces, and what each step of the augmentation makes of them.
 
     Args:
         augment: the augmentation.
@@ -51,13 +51,13 @@ def sample_rows(examples: Examples, augment: AugmentConfig) -> Iterator[Row]:
     rng = np.random.default_rng(0)  # of its own: drawing plots or not changes no figure
     images, labels = examples.split.images, np.array(examples.split.labels)
     changes = build_augment(augment, torch.Generator().manual_seed(0))
-    files = len(images) - sum(examples.drawn.values())
+    files = len(images) - sum(examples.made.values())
     chosen = rng.permutation(files)[: COLUMNS * (4 if changes is None else 1)]
     yield Row("", images[chosen], labels[chosen].tolist())
     start = files
-    for what, count in examples.drawn.items():
-        drawn = start + rng.permutation(count)[:COLUMNS]
-        yield Row(f"{what} drawn", images[drawn], labels[drawn].tolist())
+    for what, count in examples.made.items():
+        made = start + rng.permutation(count)[:COLUMNS]
+        yield Row(f"with {what}", images[made], labels[made].tolist())
         start += count
     if changes is None:
         return

@@ -63,7 +63,7 @@ def train(config: TrainConfig, run: Run) -> float:
     """Train, validate and test as configured; everything is written into the run's directory.
 
     Returns:
-        The validation figure of the best epoch that ``select`` names, 0..1.
+        The validation figure of the best epoch that runs are ranked by, 0..1.
 
     Raises:
         UserError: if the data, the device or a checkpoint is not what the configuration says.
@@ -103,7 +103,7 @@ def train(config: TrainConfig, run: Run) -> float:
         with run.phase("plots"):
             _plot(config, data, examples, rows, run)
     _summarize(run, data)
-    return float(run.record["best"][f"val_{config.select}"])
+    return float(run.record["best"][config.selected_figure])
 
 
 def _train_with_retries(
@@ -145,7 +145,7 @@ def _train_once(
     trained = {key: about.config[key] for key in ("epochs", "optim", "schedule")}
     run.record["trained"] = {**trained, "batch_size": config.data.batch_size, "retries": retries}
     writer = CheckpointWriter(run.checkpoints, about, config.checkpoint.every)
-    recorder = RunRecorder(run, writer, config.epochs)
+    recorder = RunRecorder(run, writer, config.epochs, config.select)
     if stored is not None:
         resume(state, recorder, *stored)
     elif config.init is not None:
@@ -224,7 +224,7 @@ def _record(run: Run, config: TrainConfig, data: TrainingData, examples: Example
             "skipped": dict(data.skipped),
             "left_out": dict(index.left_out),
             "damaged": dict(data.damaged),
-            "drawn": dict(examples.drawn),
+            "made": dict(examples.made),
             "seen_in_training": seen,
         },
     )

@@ -64,6 +64,7 @@ class RobustAugmentConfig:
     masks: FractionBelowOne
     obstacles: FractionBelowOne
     detector: Path | None
+    exchanged: FractionBelowOne = 0.0  # older runs do not have it
 
 
 AugmentConfig = NoAugmentConfig | FlipAugmentConfig | LightAugmentConfig | RobustAugmentConfig

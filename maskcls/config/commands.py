@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from maskcls.config.augment import AugmentConfig
+from maskcls.config.augment import AugmentConfig, RobustAugmentConfig
 from maskcls.config.data import AnyDataConfig, ClassMapping, Columns, SplitFolders, public_root
 from maskcls.config.engine import convert
 from maskcls.config.model import ModelConfig, MyCNNConfig, check_input_size
@@ -90,6 +90,11 @@ class TrainConfig:
     init: Path | None = field(default=None, kw_only=True)  # nor this
     test: Literal["best", "last", "both", "none"]
     plots: bool
+
+    @property
+    def selected_figure(self) -> str:
+        """The column of ``metrics.csv`` that runs are ranked by."""
+        return "val_balanced_accuracy" if self.select == "balanced_accuracy" else "val_accuracy"
 
 
 @dataclass(frozen=True)
@@ -271,6 +276,13 @@ def _contradictions_in_data(config: TrainConfig) -> Iterator[str]:
             f"evaluation.threshold={config.evaluation.threshold} contradicts data.positive_class=null: "
             "the threshold applies to the probability of the positive class, which data.positive_class=NAME names"
         )
+    if isinstance(config.augment, RobustAugmentConfig):
+        for key in ("masks", "obstacles"):
+            if (share := getattr(config.augment, key)) + config.augment.exchanged >= 1:
+                yield (
+                    f"augment.{key}={share:g} and augment.exchanged={config.augment.exchanged:g} leave no image as it "
+                    "is: their sum must be below 1"
+                )
     if data.val_fraction + data.test_fraction >= 1:
         yield (
             f"data.val_fraction={data.val_fraction:g} and data.test_fraction={data.test_fraction:g} "

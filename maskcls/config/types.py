@@ -25,6 +25,6 @@ _TIME = r"(?!0*(\.0*)?min)[0-9]+(\.[0-9]+)?min|[1-9][0-9]*steps"
 Interval = Annotated[str, Text(_TIME, "a time or a count, such as 10min or 500steps")]
 PrecisionChoice = Literal["auto", "float32", "bfloat16", "float16"]
 Choice = Literal["auto", True, False]
-Select = Literal["accuracy", "balanced_accuracy"]
+Select = Literal["accuracy", "balanced_accuracy", "last"]
 OnBadImage = Literal["error", "skip", "use"]
 Resize = Literal["squeeze", "crop", "pad"]

@@ -2,31 +2,28 @@
 
 import hashlib
 import logging
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from maskcls.config import DataConfig
 from maskcls.cores import usable_cores
-from maskcls.data.decode import Decoded, decode_file, prepare_image
 from maskcls.data.faces import FaceFinder, find_landmarks
 from maskcls.data.image_files import ImageFiles
-from maskcls.data.obstacles import grow_beard, hide_mouth, wear_glasses
+from maskcls.data.made import MadeFaces
+from maskcls.data.obstacles import OBSTACLE_CHANCES, grow_beard, hide_mouth, wear_glasses
 from maskcls.data.worn import wear_mask
 from maskcls.files import replaced_atomically
 
 log = logging.getLogger(__name__)
 
-# change it when the same file gets another drawing than before
-DRAWING_VERSION = 1
 # share of the faces with a drawn mask that have an obstacle, too: an obstacle must not tell the classes apart
 OBSTACLES_OVER_MASKS = 0.15
 # share of all faces that are drawn on that have glasses, and of those without a mask that have a beard
-GLASSES, BEARDS = 0.2, 0.25
+GLASSES, BEARDS = 0.2, 0.3
 
 # the key that names the detector's file
 DETECTOR_KEY = "augment.detector"
@@ -50,36 +47,29 @@ def dress_up(rng: np.random.Generator, image: np.ndarray, landmarks: np.ndarray,
     elif with_beard < BEARDS:
         image = grow_beard(rng, image, landmarks)
     else:
-        image = hide_mouth(rng, image, landmarks)
+        image = hide_mouth(rng, image, landmarks, OBSTACLE_CHANCES)
     return wear_glasses(rng, image, landmarks) if with_glasses < GLASSES else image
 
 
 @dataclass(frozen=True)
-class DressedFaces(ImageFiles):
-    """Image files of bare faces, each of which is drawn on before it is prepared.
+class DressedFaces(MadeFaces):
+    """Image files of bare faces, each of which is drawn on.
 
     Attributes:
         dress: what is drawn.
-        landmarks: float [files, 5, 2], as `maskcls.data.faces.Detection` has them.
     """
 
-    dress: Dress = "mask"
-    landmarks: np.ndarray = field(default_factory=lambda: np.empty((0, 5, 2)))
+    dress: Dress
 
-    def read(self, position: int) -> Decoded:
-        """Decode, draw and prepare the image at a position of ``paths``; see `ImageFiles.read`."""
-        path = self.paths[position]
-        decoded = decode_file(self.root / path)
-        # the same drawing for the same file, whatever other files there are
-        rng = np.random.default_rng([DRAWING_VERSION, zlib.crc32(path.encode(errors="surrogateescape"))])
-        dressed = dress_up(rng, decoded.image, self.landmarks[position], self.dress)
-        return decoded._replace(image=prepare_image(dressed, self.size, resize=self.resize), remark="")
+    version: ClassVar[int] = 3
+
+    def changed(self, rng: np.random.Generator, image: np.ndarray, position: int) -> np.ndarray:
+        """Draw on an image, see `MadeFaces.changed`."""
+        return dress_up(rng, image, self.landmarks[position], self.dress)
 
     def cache_key(self) -> str:
         """Hash what the pixels depend on, see `ImageFiles.cache_key`."""
-        digest = hashlib.sha256(f"{super().cache_key()} {DRAWING_VERSION} {self.dress}".encode())
-        digest.update(self.landmarks.tobytes())
-        return digest.hexdigest()[:32]
+        return self.hashed(f"{self.dress} {self.version}", self.landmarks)
 
 
 def cached_landmarks(root: Path, paths: Sequence[str], detector: Path, storage: DataConfig) -> np.ndarray:
@@ -107,7 +97,7 @@ def cached_landmarks(root: Path, paths: Sequence[str], detector: Path, storage: 
         if landmarks.shape == (len(paths), 5, 2):
             return landmarks
         log.warning("%s: damaged, looking for the faces again", file)
-    log.info("looking for the faces in %d images, to draw masks onto them", len(paths))
+    log.info("looking for the faces in %d training images", len(paths))
     finder = FaceFinder(detector, always_crop=True, key=DETECTOR_KEY)
     landmarks = find_landmarks(root, paths, finder, storage.workers or usable_cores())
     storage.cache_dir.mkdir(parents=True, exist_ok=True)

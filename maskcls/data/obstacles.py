@@ -1,11 +1,14 @@
 """Draws what may be in front of a face without being a mask: hands, cups, scarves, beards and glasses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from maskcls.data.drawing import arc, dye, oval, shade, tone
 from maskcls.data.worn import EYES_Y, HEAD, MOUTH_Y, Layer, pose_of, skin_of, texture
+
+# how common a beard, a goatee and a moustache are; moustaches are most easily taken for masks
+BEARD_CHANCES = (0.3, 0.2, 0.5)
 
 
 def _hand(rng: np.random.Generator, sheet: Layer, skin: np.ndarray) -> None:
@@ -72,12 +75,16 @@ def _scarf(rng: np.random.Generator, sheet: Layer, skin: np.ndarray) -> None:
 def _beard(rng: np.random.Generator, sheet: Layer, skin: np.ndarray) -> None:
     """A beard, a goatee or a moustache of many hairs."""
     colour = tone(rng, np.array([(25, 20, 20), (25, 20, 20), (70, 45, 30), (120, 90, 60), (170, 165, 160), skin * 0.5]))
-    kind, sides, low = rng.integers(3), HEAD * rng.uniform(0.7, 0.98), rng.uniform(0.95, 1.35)
+    kind, sides, low = (
+        rng.choice(["beard", "goatee", "moustache"], p=BEARD_CHANCES),
+        HEAD * rng.uniform(0.7, 0.98),
+        rng.uniform(0.95, 1.35),
+    )
     for _ in range(rng.integers(60, 220)):
-        if kind == 0 and rng.random() < 0.7:  # along the jaw, from ear to ear
+        if kind == "beard" and rng.random() < 0.7:  # along the jaw, from ear to ear
             angle, depth = rng.uniform(0, np.pi), rng.uniform(0.75, 1.05)
             root = np.array((sides * depth * np.cos(angle), 0.1 + (low - 0.1) * depth * np.sin(angle)))
-        elif kind == 2 or rng.random() < 0.5:  # above the lips
+        elif kind == "moustache" or rng.random() < 0.5:  # above the lips
             x = rng.normal(0, 0.16)
             root = np.array((x, MOUTH_Y - 0.13 + 0.25 * x**2 + rng.normal(0, 0.02)))
         else:  # at the chin
@@ -102,11 +109,22 @@ def _glasses(rng: np.random.Generator, sheet: Layer, skin: np.ndarray) -> None:
 
 Obstacle = Callable[[np.random.Generator, Layer, np.ndarray], None]
 BEFORE_MOUTH: tuple[Obstacle, ...] = (_hand, _fist, _cup, _scarf)
+# how often training draws each of these; a cup looks most like a mask
+OBSTACLE_CHANCES = (0.2, 0.2, 0.4, 0.2)
 
 
-def hide_mouth(rng: np.random.Generator, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Draw a hand, a cup or a scarf before the mouth of a face; see `wear_mask`."""
-    draw = BEFORE_MOUTH[rng.integers(len(BEFORE_MOUTH))]
+def hide_mouth(
+    rng: np.random.Generator, image: np.ndarray, landmarks: np.ndarray, chances: Sequence[float] | None = None
+) -> np.ndarray:
+    """Draw a hand, a cup or a scarf before the mouth of a face; see `wear_mask`.
+
+    Args:
+        rng: draws what it is, its shape and its colour.
+        image: RGB uint8 [height, width, 3].
+        landmarks: see `pose_of`.
+        chances: how likely each of `BEFORE_MOUTH` is; all are equally likely if it is not given.
+    """
+    draw = BEFORE_MOUTH[int(rng.choice(len(BEFORE_MOUTH), p=chances))]
     return _with(rng, image, landmarks, draw)
 
 

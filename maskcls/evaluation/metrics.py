@@ -87,6 +87,7 @@ def classification_metrics(predictions: Predictions, positive_class: str | None)
         "log_loss": log_loss(predictions),
         "brier": brier_score(predictions),
         "expected_calibration_error": expected_calibration_error(predictions),
+        "expected_calibration_error_interval_95": calibration_interval(predictions),
         "confusion_matrix": {"rows": "true", "columns": "predicted", "counts": matrix.tolist()},
     }
     if positive_class is not None:
@@ -168,9 +169,7 @@ def reliability(predictions: Predictions) -> list[dict[str, float]]:
         For each of `CALIBRATION_BINS` bins of confidence (the probability of the most probable class) that is not
         empty: number of ``images``, mean ``confidence`` and ``accuracy``.
     """
-    confidence = predictions.probabilities.max(axis=1)
-    is_correct = predictions.probabilities.argmax(axis=1) == predictions.labels
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    confidence, is_correct, bins = _confidence(predictions)
     return [
         {
             "images": int((bins == number).sum()),
@@ -186,6 +185,41 @@ def expected_calibration_error(predictions: Predictions) -> float:
     bins = reliability(predictions)
     total = sum(part["images"] for part in bins)
     return float(sum(part["images"] * abs(part["confidence"] - part["accuracy"]) for part in bins) / total)
+
+
+def calibration_interval(predictions: Predictions, seed: int = 0) -> tuple[float, float] | None:
+    """Compute the 95 % interval of the expected calibration error by the basic bootstrap over groups, or over images.
+
+    The error of a sample is on average larger than that of all images, since noise in a bin counts as an error. The
+    basic bootstrap (Davison and Hinkley 1997, section 5.2) takes most of this off. The interval may lie
+    below the error.
+
+    Returns:
+        None if all resamples are alike, which says nothing.
+    """
+    confidence, is_correct, bins = _confidence(predictions)
+    groups = predictions.facts.get("group", np.arange(len(bins)))
+    _, group = np.unique(groups, return_inverse=True)
+    count = group.max() + 1
+    gaps = np.zeros((count, CALIBRATION_BINS))
+    np.add.at(gaps, (group, bins), confidence - is_correct)
+    images, generator = np.bincount(group), np.random.default_rng(seed)
+    errors = np.empty(RESAMPLES)
+    for sample in range(RESAMPLES):
+        times = np.bincount(generator.integers(count, size=count), minlength=count)
+        errors[sample] = np.abs(times @ gaps).sum() / (times @ images)
+    if np.ptp(errors) < 1e-9:
+        return None
+    twice = 2 * expected_calibration_error(predictions)
+    low, high = np.clip(twice - np.percentile(errors, [97.5, 2.5]), 0, 1)
+    return float(low), float(high)
+
+
+def _confidence(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The probability of the most probable class of each image, whether this class is right, and the bin it is in."""
+    confidence = predictions.probabilities.max(axis=1)
+    is_correct = predictions.probabilities.argmax(axis=1) == predictions.labels
+    return confidence, is_correct, np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
 
 
 def slices(predictions: Predictions, equalised: Predictions | None = None) -> dict[str, Any]:

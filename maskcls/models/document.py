@@ -56,9 +56,9 @@ class Progress:
     Attributes:
         epoch: finished epochs.
         step: optimizer steps.
-        best: row of the best epoch so far: the highest figure that ``select`` names; among ties, the lowest validation
-            loss.
-        stopping_reference: such a figure that early stopping compares with, None before the first epoch.
+        best: row of the best epoch so far: the highest figure that ``select`` names, and among ties the lowest
+            validation loss; the newest row with ``select=last``.
+        stopping_reference: a validation figure that early stopping compares with, None before the first epoch.
         epochs_without_improvement: epochs since the figure rose above that by more than ``min_delta``.
     """
 

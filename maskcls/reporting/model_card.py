@@ -78,8 +78,8 @@ def _data(data: Mapping[str, Any]) -> str:
     reasons = {"skipped": "could not be read", "damaged": "damaged and used in part", "left_out": "left out"}
     if unused := [f"{counted(len(data[key]), 'file')} {reason}" for key, reason in reasons.items() if data.get(key)]:
         about += f" Beside these: {', '.join(unused)}; `run.json` lists them."
-    if drawn := [f"{count} with a drawn {what}" for what, count in data.get("drawn", {}).items()]:
-        about += f" Training images were also {' and '.join(drawn)}, made of the training files."
+    if made := [f"{count} with {what}" for what, count in data.get("made", {}).items()]:
+        about += f" Training images were also {', '.join(made)}, made of the training files."
     return f"## Data\n\n{about}\n\n{_table('split | class | files | files whose image is also in train', rows)}"
 
 
@@ -91,9 +91,11 @@ def _seen(data: Mapping[str, Any], split: str, name: str) -> str:
 
 def _figures(record: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> str:
     best = record["validation"]["best"]
+    by = record["selected_by"]
+    why = "the last" if by == "last" else f"which was chosen by its {by}: expect less on new images"
     chosen = (
         f"Validation accuracy {_accuracy(best)}, 95 % interval {_bounds(best['accuracy_interval_95'])}, in epoch "
-        f"{best['epoch']}, which was chosen by its {record['selected_by']}: expect less on new images."
+        f"{best['epoch']}, {why}."
     )
     parts = ["## Figures", chosen]
     if metrics is None:
@@ -107,7 +109,8 @@ def _figures(record: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> st
         f"Test accuracy of the checkpoint of epoch {metrics['epoch']}: {_accuracy(metrics)}, {_interval(metrics)}.",
         _table("test images | number | accuracy | 95 % interval", slices),
         _table("class | images | precision | recall | 95 % interval of the recall", classes),
-        f"Expected calibration error {_percent(metrics['expected_calibration_error'])}, Brier score "
+        f"Expected calibration error {_percent(metrics['expected_calibration_error'])}"
+        f"{_calibration_interval(metrics)}, Brier score "
         f"{metrics['brier']:.4f}, with a temperature of {metrics['temperature']:.3g} that was fitted on validation.",
     ]
     if "positive_class" in metrics:
@@ -150,6 +153,11 @@ def _table(heading: str, rows: Iterable[Sequence[object]]) -> str:
 
 def _slice(name: str, part: Mapping[str, Any]) -> Sequence[object]:
     return slice_title(name), part["images"], _percent(part["accuracy"]), _bounds(part["accuracy_interval_95"])
+
+
+def _calibration_interval(metrics: Mapping[str, Any]) -> str:
+    bounds = metrics["expected_calibration_error_interval_95"]
+    return f" (95 % interval {_bounds(bounds)})" if bounds else ""
 
 
 def _interval(metrics: Mapping[str, Any]) -> str:

@@ -35,8 +35,8 @@ class Plan:
 
     Attributes:
         epochs: number of epochs.
-        select: validation figure that the best epoch and early stopping go by.
-        patience: epochs without a higher such figure after which it stops, None for never.
+        select: what the best epoch and early stopping go by, see `after_epoch`.
+        patience: epochs without a higher figure after which it stops, None for never.
         min_delta: how much higher counts as higher.
         collapse: how collapses are recognised, and what is done about them.
     """

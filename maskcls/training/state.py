@@ -139,17 +139,17 @@ def after_epoch(progress: Progress, row: EpochRow, min_delta: float, select: Sel
         progress: the progress before.
         row: the epoch's row of ``metrics.csv``.
         min_delta: how much higher counts as higher for early stopping.
-        select: validation figure that the best epoch and early stopping go by.
+        select: validation figure that the best epoch and early stopping go by; "last" makes each epoch the best.
     """
 
     def figure(row: EpochRow) -> float:
-        return row.val_accuracy if select == "accuracy" else row.val_balanced_accuracy or 0.0
+        return (row.val_balanced_accuracy or 0.0) if select == "balanced_accuracy" else row.val_accuracy
 
     reference, without = progress.stopping_reference, progress.epochs_without_improvement + 1
     if reference is None or figure(row) - reference > min_delta:
         reference, without = figure(row), 0
     best = progress.best
-    if best is None or (figure(row), -row.val_loss) > (figure(best), -best.val_loss):
+    if best is None or select == "last" or (figure(row), -row.val_loss) > (figure(best), -best.val_loss):
         best = row
     return Progress(progress.epoch + 1, progress.step, best, reference, without)
 

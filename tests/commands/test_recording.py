@@ -27,7 +27,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def recorder_of(run: Run, every: str | None = None, epochs: int = 3) -> RunRecorder:
-    return RunRecorder(run, CheckpointWriter(run.checkpoints, ABOUT, every), epochs)
+    return RunRecorder(run, CheckpointWriter(run.checkpoints, ABOUT, every), epochs, "accuracy")
 
 
 def epoch_of(run: Run, name: str) -> int:

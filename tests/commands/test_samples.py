@@ -12,20 +12,20 @@ from maskcls.data.decode import decode_image
 from maskcls.data.loaders import LabelledImages, Sampling
 from maskcls.training.examples import Examples
 
-FILES, DRAWN, SIDE = 20, 10, 16
+FILES, MADE, SIDE = 20, 10, 16
 
 
-def examples(*, drawn: bool) -> Examples:
+def examples(*, made: bool) -> Examples:
     """Images whose label can be seen: those of label 1 are bright."""
-    count = FILES + DRAWN * drawn
+    count = FILES + MADE * made
     labels = [number % 2 for number in range(FILES)] + [0] * (count - FILES)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 100, (count, SIDE, SIDE, 3), dtype=np.uint8)
     images[np.array(labels) == 1] += 150
     split = LabelledImages(images, labels)
-    if not drawn:
+    if not made:
         return Examples(split, [""] * count, None)
-    return Examples(split, [""] * count, Sampling([1.0] * count, FILES), {"mask": DRAWN})
+    return Examples(split, [""] * count, Sampling([1.0] * count, FILES), {"a drawn mask": MADE})
 
 
 def augment(name: str) -> AugmentConfig:
@@ -46,7 +46,7 @@ def augment(name: str) -> AugmentConfig:
     ],
 )
 def test_each_step_of_the_augmentation_has_a_row(name: str, rows: dict[str, int]) -> None:
-    found = list(sample_rows(examples(drawn=False), augment(name)))
+    found = list(sample_rows(examples(made=False), augment(name)))
     assert {row.what: len(row.images) for row in found} == rows
     for row in found:
         assert row.images.shape[1:] == (SIDE, SIDE, 3)
@@ -57,13 +57,13 @@ def test_each_step_of_the_augmentation_has_a_row(name: str, rows: dict[str, int]
     assert all(not np.array_equal(row.images, files.images) for row in found[1:])
 
 
-def test_faces_that_are_drawn_on_have_a_row() -> None:
-    rows = {row.what: row for row in sample_rows(examples(drawn=True), augment("none"))}
-    assert set(rows["mask drawn"].labels) == {0}
-    assert rows["mask drawn"].images.max() < 100
+def test_images_that_are_made_of_faces_have_a_row() -> None:
+    rows = {row.what: row for row in sample_rows(examples(made=True), augment("none"))}
+    assert set(rows["with a drawn mask"].labels) == {0}
+    assert rows["with a drawn mask"].images.max() < 100
 
 
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
-    plot_samples(examples(drawn=True), augment("robust"), ["A", "B"], tmp_path / "samples.png")
+    plot_samples(examples(made=True), augment("robust"), ["A", "B"], tmp_path / "samples.png")
     height, width = decode_image(tmp_path / "samples.png").shape[:2]
     assert height > width / 2 > 200

@@ -15,7 +15,8 @@ leaf = pytest.mark.parametrize("leaf", [pytest.param(leaf, id=f"{leaf.option}-{l
 
 
 def with_leaf(leaf: Leaf, value: Any) -> dict[str, Any]:
-    # so that no value contradicts another: SGD with a momentum, images that every model takes, room for both cuts
+    # so that no value contradicts another: SGD with a momentum, images that every model takes, room for both cuts,
+    # images that stay as they are
     changes: dict[str, Any] = {}
     if leaf.command == "train":
         changes = {"data__test_fraction": 0.0, "data__val_fraction": 1e-12, "epochs": 10}
@@ -23,6 +24,8 @@ def with_leaf(leaf: Leaf, value: Any) -> dict[str, Any]:
             changes["model"] = MODEL["mycnn"]
         if leaf.key == "optim__momentum":
             changes["optim__nesterov"] = False
+        if leaf.option == "augment=robust":
+            changes |= {"augment__masks": 0.0, "augment__obstacles": 0.0, "augment__exchanged": 0.0}
     if leaf.key == "faces__mode":
         changes["faces__model"] = None
     if leaf.command != "train" and leaf.key in ("data__table", "data__splits"):
@@ -73,6 +76,7 @@ NEWER = {
     **{("eval", f"data__{name}"): None for name in ("name", "class_map", "splits", "table", "columns")},
     ("train", "data__resize"): "squeeze",
     ("train", "model__batch_norm"): False,
+    ("train", "augment__exchanged"): 0.0,
     ("train", "select"): "accuracy",
     ("train", "init"): None,
 }
@@ -154,6 +158,7 @@ RANGES = {
     "FlipAugmentConfig.flip_probability": "[0, 1]",
     "RobustAugmentConfig.masks": "[0, 1)",
     "RobustAugmentConfig.obstacles": "[0, 1)",
+    "RobustAugmentConfig.exchanged": "[0, 1)",
     "RobustAugmentConfig.distance": "[0, 1]",
     "RobustAugmentConfig.smallest": "(0, 1)",
     "RobustAugmentConfig.flip_probability": "[0, 1]",
@@ -248,7 +253,7 @@ NAMES: dict[str, tuple[str | bool, ...]] = {
     "DataConfig.resident": ("auto", True, False),
     "DataConfig.split": ("as_shipped", "grouped"),
     "DataConfig.sampling": ("auto", "files", "groups", "classes"),
-    "TrainConfig.select": ("accuracy", "balanced_accuracy"),
+    "TrainConfig.select": ("accuracy", "balanced_accuracy", "last"),
     "EvalConfig.split": ("train", "val", "test", "all"),
     "FacesConfig.mode": ("none", "auto", "yunet"),
     "CompareConfig.split": ("train", "val", "test", "test_last", "all"),
@@ -389,6 +394,16 @@ def test_something_is_left_to_train_on() -> None:
         "data.val_fraction=0.5 and data.test_fraction=0.5 leave nothing to train on: their sum must be below 1"
     )
     assert parse("train", values(data__val_fraction=0.5, data__test_fraction=0.49)).data.test_fraction == 0.49
+
+
+@pytest.mark.parametrize("key", ["masks", "obstacles"])
+def test_some_images_stay_as_they_are(key: str) -> None:
+    shares = {f"augment__{key}": 0.5, "augment__exchanged": 0.5}
+    assert refusal("train", values("train", "augment=robust", **shares)) == (
+        f"augment.{key}=0.5 and augment.exchanged=0.5 leave no image as it is: their sum must be below 1"
+    )
+    shares["augment__exchanged"] = 0.4
+    assert parse("train", values("train", "augment=robust", **shares)).augment.exchanged == 0.4
 
 
 def test_a_threshold_needs_a_positive_class() -> None:

@@ -10,9 +10,9 @@ from maskcls.config import RobustAugmentConfig
 from maskcls.data.robust import RobustAugment, compressed, reduced
 
 NOTHING: dict[str, Any] = {
-    "masks": 0.0, "obstacles": 0.0, "detector": None, "distance": 0.0, "smallest": 0.3, "flip_probability": 0.0,
-    "rotation_degrees": 0.0, "stretch": 0.0, "zoom": 0.0, "shift": 0.0, "patches": 0.0, "brightness": 0.0,
-    "contrast": 0.0, "saturation": 0.0, "gamma": 0.0, "white_balance": 0.0, "grey": 0.0, "blur": 0.0,
+    "masks": 0.0, "obstacles": 0.0, "exchanged": 0.0, "detector": None, "distance": 0.0, "smallest": 0.3,
+    "flip_probability": 0.0, "rotation_degrees": 0.0, "stretch": 0.0, "zoom": 0.0, "shift": 0.0, "patches": 0.0,
+    "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "gamma": 0.0, "white_balance": 0.0, "grey": 0.0, "blur": 0.0,
     "low_resolution": 0.0, "smallest_side": 8, "noise": 0.0, "compression": 0.0,
 }  # fmt: skip
 # a value for each key that changes images, if all others are as above

@@ -8,10 +8,13 @@ from predictions import predictions_of
 
 from maskcls.evaluation.metrics import (
     CALIBRATION_BINS,
+    RESAMPLES,
     accuracy_interval_by_group,
     accuracy_metrics,
     bootstrapped_interval,
+    calibration_interval,
     classification_metrics,
+    expected_calibration_error,
     percent_with_interval,
     proportion_interval,
     reliability,
@@ -199,3 +202,30 @@ def test_a_reliability_diagram_has_a_point_for_each_bin_with_images() -> None:
     assert [point["images"] for point in points] == [1, 2]
     assert [point["confidence"] for point in points] == pytest.approx([0.6, 0.9])
     assert [point["accuracy"] for point in points] == [1, 0.5]
+
+
+def test_the_interval_of_the_calibration_error_comes_from_resampled_photographs() -> None:
+    labels = [int(x) for x in np.random.default_rng(0).integers(0, 2, 50)]
+    positive = np.random.default_rng(1).uniform(size=50)
+    groups = np.arange(50) // 2
+    predictions = predictions_of(labels, positive.tolist(), {"group": groups})
+    generator, errors = np.random.default_rng(0), []
+    for _ in range(RESAMPLES):
+        rows = np.concatenate([np.flatnonzero(groups == group) for group in generator.integers(25, size=25)])
+        errors.append(expected_calibration_error(predictions.part(rows)))
+    expected = 2 * expected_calibration_error(predictions) - np.percentile(errors, [97.5, 2.5])
+    assert calibration_interval(predictions) == pytest.approx(tuple(np.maximum(expected, 0)))
+
+
+def test_the_interval_of_a_calibrated_network_is_not_shifted_upwards() -> None:
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        positive = rng.random(400)
+        predictions = predictions_of((rng.random(400) >= positive).astype(int).tolist(), positive.tolist())
+        interval = calibration_interval(predictions)
+        assert interval is not None
+        assert interval[0] < expected_calibration_error(predictions) / 2
+
+
+def test_resamples_that_are_alike_give_no_interval() -> None:
+    assert calibration_interval(predictions_of([0, 0, 1], [0.75, 0.75, 0.25])) is None

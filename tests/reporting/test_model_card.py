@@ -168,10 +168,10 @@ def test_files_that_are_not_used_are_counted(tmp_path: Path) -> None:
     assert "fingerprint `abc`. Beside these: 1 file could not be read, 2 files left out; `run.json` lists them" in text
 
 
-def test_faces_that_were_drawn_on_are_counted(tmp_path: Path) -> None:
+def test_images_that_were_made_of_faces_are_counted(tmp_path: Path) -> None:
     about = record(None)
-    about["data"]["drawn"] = {"mask": 40, "obstacle": 30}
-    text = "Training images were also 40 with a drawn mask and 30 with a drawn obstacle, made of the training files."
+    about["data"]["made"] = {"a drawn mask": 40, "another mouth": 30}
+    text = "Training images were also 40 with a drawn mask, 30 with another mouth, made of the training files."
     assert text in card(tmp_path, about, None)
 
 
