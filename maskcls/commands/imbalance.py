@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 
+from maskcls.config.types import Select
 from maskcls.training.validation import Validation
 from maskcls.wording import counted, named
 
@@ -26,21 +27,24 @@ def advice(images: Mapping[str, int], *, draws_alike: bool) -> str:
     return "; data.sampling=classes draws all classes equally often in training"
 
 
-def report_sizes(images: Mapping[str, int], advice: str) -> None:
+def report_sizes(images: Mapping[str, int], advice: str, select: Select) -> None:
     """Log what always answering with the largest class would reach in validation, if the classes are of unequal size.
 
     Args:
         images: number of validation images by class.
         advice: as `advice` returns it.
+        select: what the best epoch goes by.
     """
     largest = max(images, key=lambda name: images[name])
     if images[largest] >= UNEQUAL * min(images.values()):
         share = 100 * images[largest] / sum(images.values())
+        choose = ", or choose the best epoch by it (select=balanced_accuracy)" if select == "accuracy" else ""
         log.warning(
             "the classes differ in size: always answering %s gives a validation accuracy of %.2f %%; read the balanced "
-            "accuracy beside it, or choose the best epoch by it (select=balanced_accuracy)%s",
+            "accuracy beside it%s%s",
             named(largest),
             share,
+            choose,
             advice,
         )
 

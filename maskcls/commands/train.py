@@ -93,7 +93,7 @@ def train(config: TrainConfig, run: Run) -> float:
     if run.record["pretrained"]:
         log.info("model.pretrained=true: torchvision's ImageNet weights, except for the last layer, which is new")
     images = data.index.counts()
-    report_sizes(images["val"], advice(images["train"], draws_alike=draws_alike(config.data)))
+    report_sizes(images["val"], advice(images["train"], draws_alike=draws_alike(config.data)), config.select)
     rows = _train_with_retries(config, run, data, examples, machine, stored)
     _record_validation(run, len(data.splits["val"]))
     with run.phase("test"):

@@ -24,6 +24,7 @@ from maskcls.wording import counted, named
 log = logging.getLogger(__name__)
 
 # what a face gets, as it is said after "with"
+DRAWN: dict[Dress, str] = {"mask": "a drawn mask", "obstacle": "an obstacle"}
 WORN, MOUTH = "a worn mask", "another mouth"
 # what switches off all images that are made of faces
 NOTHING_MADE = "augment.masks=0 augment.obstacles=0 augment.exchanged=0"
@@ -121,7 +122,7 @@ def _made(
     for dress, (label, share) in dresses.items():
         if share:
             dressed = DressedFaces(root, bare.paths, size, resize=resize, dress=dress, landmarks=bare.landmarks)
-            made.append(Made(f"a drawn {dress}", label, share, dressed, bare.chances))
+            made.append(Made(DRAWN[dress], label, share, dressed, bare.chances))
     if augment.exchanged:
         for what, label in ((WORN, masked), (MOUTH, 1 - masked)):
             others = _faces_of(config, detector, data, masked, weights) if label == masked else bare

@@ -31,17 +31,20 @@ def test_advice_is_given_where_it_helps(images: dict[str, int], expected: str, *
 
 
 def test_unequal_classes_are_said(caplog: pytest.LogCaptureFixture) -> None:
-    report_sizes({"A": 10, "B": 11}, "")
+    report_sizes({"A": 10, "B": 11}, "", "accuracy")
     assert caplog.messages == []
-    report_sizes({"cat": 152, "dog": 8}, HELP)
+    report_sizes({"cat": 152, "dog": 8}, HELP, "accuracy")
+    report_sizes({"cat": 152, "dog": 8}, HELP, "last")
     assert caplog.messages == [
         "the classes differ in size: always answering cat gives a validation accuracy of 95.00 %; read the balanced "
-        f"accuracy beside it, or choose the best epoch by it (select=balanced_accuracy){HELP}"
+        f"accuracy beside it, or choose the best epoch by it (select=balanced_accuracy){HELP}",
+        "the classes differ in size: always answering cat gives a validation accuracy of 95.00 %; read the balanced "
+        f"accuracy beside it{HELP}",
     ]
 
 
 def test_a_class_with_a_space_in_its_name_is_in_quotes(caplog: pytest.LogCaptureFixture) -> None:
-    report_sizes({"cat": 20, "dog ": 152}, "")
+    report_sizes({"cat": 20, "dog ": 152}, "", "accuracy")
     report_missed(3, validation_of(accuracy=0.95, largest_share=0.5, never_predicted={1: 8}), ("cat", "dog "))
     sizes, missed = caplog.messages
     assert "always answering 'dog ' gives" in sizes

@@ -57,7 +57,7 @@ def test_what_is_made_of_faces_takes_its_share_of_each_class(dataset: Path, samp
     shares = ("augment.masks=0.5", "augment.obstacles=0.25", "augment.exchanged=0.125")
     data, examples = examples_of(dataset, *shares, f"data.sampling={sampling}")
     assert dict(examples.made) == {
-        "a drawn mask": FOUND, "a drawn obstacle": FOUND, "a worn mask": FOUND, "another mouth": FOUND
+        "a drawn mask": FOUND, "an obstacle": FOUND, "a worn mask": FOUND, "another mouth": FOUND
     }  # fmt: skip
     assert len(examples.split) == len(examples.paths) == 2 * EACH + 4 * FOUND
     assert Counter(examples.split.labels) == {0: EACH + 2 * FOUND, 1: EACH + 2 * FOUND}
