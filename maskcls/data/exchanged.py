@@ -8,7 +8,7 @@ import numpy as np
 
 from maskcls.data.decode import decode_file
 from maskcls.data.image_files import ImageFiles
-from maskcls.data.made import MadeFaces
+from maskcls.data.made import FoundFaces, MadeFaces
 from maskcls.data.worn import Pose, pose_of
 
 # number of other faces that are drawn; the one whose head is turned most alike gives its lower half
@@ -121,14 +121,10 @@ class ExchangedFaces(MadeFaces):
     """Image files of bare faces, each of which gets the lower half of another face.
 
     Attributes:
-        others: the faces that give their lower halves.
-        other_landmarks: float [others, 5, 2], as ``landmarks``.
-        chances: how likely each other face is to be drawn; they sum to 1.
+        others: the faces that give their lower halves; their paths are relative to ``root``, too.
     """
 
-    others: ImageFiles
-    other_landmarks: np.ndarray
-    chances: np.ndarray
+    others: FoundFaces
 
     version: ClassVar[int] = 1
 
@@ -136,16 +132,18 @@ class ExchangedFaces(MadeFaces):
         """Give an image the lower half of another, see `MadeFaces.changed`."""
         face = PosedFace(image, pose_of(self.landmarks[position]))
         other = self._other(rng, self.paths[position], face.pose.yaw)
-        image_of_other = decode_file(self.others.root / self.others.paths[other]).image
-        return exchange_lower_half(rng, face, PosedFace(image_of_other, pose_of(self.other_landmarks[other])))
+        image_of_other = decode_file(self.root / self.others.paths[other]).image
+        return exchange_lower_half(rng, face, PosedFace(image_of_other, pose_of(self.others.landmarks[other])))
 
     def _other(self, rng: np.random.Generator, path: str, yaw: float) -> int:
         """Draw another face whose head is turned by about ``yaw``; the face itself only if there is no other."""
-        drawn = rng.choice(len(self.others), CANDIDATES, p=self.chances)
-        yaws = {int(one): pose_of(self.other_landmarks[one]).yaw for one in drawn}
+        drawn = rng.choice(len(self.others.paths), CANDIDATES, p=self.others.chances)
+        yaws = {int(one): pose_of(self.others.landmarks[one]).yaw for one in drawn}
         return min(yaws, key=lambda one: (self.others.paths[one] == path, abs(yaws[one] - yaw)))
 
     def cache_key(self) -> str:
         """Hash what the pixels depend on, see `ImageFiles.cache_key`."""
-        text = f"exchanged {self.version} {self.others.cache_key()}"
-        return self.hashed(text, self.landmarks, self.other_landmarks, self.chances)
+        others = ImageFiles(self.root, self.others.paths, self.size).cache_key()
+        return self.hashed(
+            f"exchanged {self.version} {others}", self.landmarks, self.others.landmarks, self.others.chances
+        )

@@ -2,13 +2,28 @@
 
 import hashlib
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from maskcls.data.decode import Decoded, decode_file, prepare_image
 from maskcls.data.image_files import ImageFiles
+
+
+class FoundFaces(NamedTuple):
+    """Image files in which a detector finds a face.
+
+    Attributes:
+        paths: the files.
+        landmarks: float [files, 5, 2], as `maskcls.data.faces.Detection` has them.
+        chances: how likely each is to be drawn; they sum to 1.
+    """
+
+    paths: Sequence[str]
+    landmarks: np.ndarray
+    chances: np.ndarray
 
 
 @dataclass(frozen=True)

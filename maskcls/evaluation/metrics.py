@@ -1,6 +1,7 @@
 """Metrics of a classifier, as pure functions of `Predictions`. They return plain values, ready for JSON."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,13 @@ def proportion_interval(correct: int, *, total: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+def resamples(count: int, *, seed: int) -> Iterator[np.ndarray]:
+    """Draw `RESAMPLES` times as many of ``count`` groups, with replacement; int64 [count], one after another."""
+    generator = np.random.default_rng(seed)
+    for _ in range(RESAMPLES):
+        yield generator.integers(count, size=count)
+
+
 def bootstrapped_interval(values: np.ndarray, *, groups: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """Compute the 95 % interval of a mean by a bootstrap over groups (Efron and Tibshirani 1993, chapter 13).
 
@@ -35,11 +43,7 @@ def bootstrapped_interval(values: np.ndarray, *, groups: np.ndarray, seed: int =
     """
     _, group = np.unique(groups, return_inverse=True)
     sums, counts = np.bincount(group, values), np.bincount(group)
-    generator = np.random.default_rng(seed)
-    means = np.empty(RESAMPLES)
-    for sample in range(RESAMPLES):  # one at a time, so that memory does not grow with the number of images
-        drawn = generator.integers(len(counts), size=len(counts))
-        means[sample] = sums[drawn].sum() / counts[drawn].sum()
+    means = [sums[drawn].sum() / counts[drawn].sum() for drawn in resamples(len(counts), seed=seed)]
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
@@ -203,11 +207,10 @@ def calibration_interval(predictions: Predictions, seed: int = 0) -> tuple[float
     count = group.max() + 1
     gaps = np.zeros((count, CALIBRATION_BINS))
     np.add.at(gaps, (group, bins), confidence - is_correct)
-    images, generator = np.bincount(group), np.random.default_rng(seed)
-    errors = np.empty(RESAMPLES)
-    for sample in range(RESAMPLES):
-        times = np.bincount(generator.integers(count, size=count), minlength=count)
-        errors[sample] = np.abs(times @ gaps).sum() / (times @ images)
+    images, errors = np.bincount(group), []
+    for drawn in resamples(count, seed=seed):
+        times = np.bincount(drawn, minlength=count)
+        errors.append(np.abs(times @ gaps).sum() / (times @ images))
     if np.ptp(errors) < 1e-9:
         return None
     twice = 2 * expected_calibration_error(predictions)

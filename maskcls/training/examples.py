@@ -1,4 +1,4 @@
-"""The images that are trained on: those of the train split, and with ``augment=robust`` faces that are drawn on."""
+"""The images that are trained on: the train split, and with ``augment=robust`` those that are made of its faces."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from maskcls.data.exchanged import ExchangedFaces
 from maskcls.data.faces import find_detector
 from maskcls.data.image_files import ImageFiles
 from maskcls.data.loaders import LabelledImages, Sampling
+from maskcls.data.made import FoundFaces
 from maskcls.data.streaming import JoinedImages
 from maskcls.data.worn import pose_of
 from maskcls.errors import UserError
@@ -74,7 +75,7 @@ def training_examples(config: TrainConfig, data: TrainingData) -> Examples:
     """Choose the images to train on, and make further ones of faces if the augmentation asks for it.
 
     Raises:
-        UserError: faces are to be drawn on, and the classes or the detector do not allow it.
+        UserError: images are to be made of faces, and the classes, the files or the detector do not allow it.
     """
     files, weights = data.index.splits["train"], weights_of(config.data, data)
     sampling = None if weights is None else Sampling(weights, len(files))
@@ -124,37 +125,14 @@ def _made(
             dressed = DressedFaces(root, bare.paths, size, resize=resize, dress=dress, landmarks=bare.landmarks)
             made.append(Made(DRAWN[dress], label, share, dressed, bare.chances))
     if augment.exchanged:
-        for what, label in ((WORN, masked), (MOUTH, 1 - masked)):
-            others = _faces_of(config, detector, data, masked, weights) if label == masked else bare
-            exchanged = ExchangedFaces(
-                root,
-                bare.paths,
-                size,
-                resize=resize,
-                landmarks=bare.landmarks,
-                others=ImageFiles(root, others.paths, size),
-                other_landmarks=others.landmarks,
-                chances=others.chances,
-            )
+        worn = _faces_of(config, detector, data, masked, weights)
+        for what, label, others in ((WORN, masked, worn), (MOUTH, 1 - masked, bare)):
+            exchanged = ExchangedFaces(root, bare.paths, size, resize=resize, landmarks=bare.landmarks, others=others)
             made.append(Made(what, label, augment.exchanged, exchanged, bare.chances))
     return made
 
 
-class ClassFaces(NamedTuple):
-    """The images of a class in which the detector finds a face.
-
-    Attributes:
-        paths: their files.
-        landmarks: float [files, 5, 2], as `maskcls.data.faces.Detection` has them.
-        chances: how likely each is to be drawn; they sum to 1.
-    """
-
-    paths: list[str]
-    landmarks: np.ndarray
-    chances: np.ndarray
-
-
-def _faces_of(config: DataConfig, detector: Path, data: TrainingData, label: int, weights: np.ndarray) -> ClassFaces:
+def _faces_of(config: DataConfig, detector: Path, data: TrainingData, label: int, weights: np.ndarray) -> FoundFaces:
     """The undamaged images of a class of the train split in which a detector finds a face."""
     split = data.index.splits["train"]
     own = [one for one, (path, of) in enumerate(split.pairs()) if of == label and path not in data.damaged]
@@ -170,4 +148,4 @@ def _faces_of(config: DataConfig, detector: Path, data: TrainingData, label: int
             f"{NOTHING_MADE} makes none"
         )
     chances = weights[own][is_found]
-    return ClassFaces([paths[one] for one in np.flatnonzero(is_found)], landmarks[is_found], chances / chances.sum())
+    return FoundFaces([paths[one] for one in np.flatnonzero(is_found)], landmarks[is_found], chances / chances.sum())

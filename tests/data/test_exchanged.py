@@ -11,6 +11,7 @@ from data.test_worn import SCALE, SIDE, SKIN, changed, face, landmarks
 from maskcls.data import exchanged as exchanged_faces
 from maskcls.data.exchanged import ExchangedFaces, PosedFace, exchange_lower_half
 from maskcls.data.image_files import ImageFiles
+from maskcls.data.made import FoundFaces
 from maskcls.data.worn import pose_of
 
 GREEN, RED = (40, 160, 60), (200, 30, 30)
@@ -80,9 +81,7 @@ def faces(folder: Path, *, yaws: tuple[float, float] = (0.0, 0.0), chances: tupl
         ["a.png", "b.png"],
         40,
         landmarks=np.stack([landmarks()] * 2),
-        others=ImageFiles(folder, ["green.png", "red.png"], 40),
-        other_landmarks=np.stack([landmarks(yaw=yaw) for yaw in yaws]),
-        chances=np.array(chances),
+        others=FoundFaces(["green.png", "red.png"], np.stack([landmarks(yaw=yaw) for yaw in yaws]), np.array(chances)),
     )
 
 
@@ -108,9 +107,9 @@ def test_of_several_faces_the_one_that_is_turned_alike_is_taken(folder: Path, mo
 
 def test_a_face_gets_its_own_half_only_if_there_is_no_other(folder: Path) -> None:
     one = faces(folder, chances=(0.5, 0.5))
-    own = dataclasses.replace(one, others=ImageFiles(folder, ["a.png", "red.png"], 40))
+    own = dataclasses.replace(one, others=one.others._replace(paths=["a.png", "red.png"]))
     assert mouth(own.read(0).image) == pytest.approx(RED, abs=3)
-    alone = dataclasses.replace(own, chances=np.array([1.0, 0.0]))
+    alone = dataclasses.replace(own, others=own.others._replace(chances=np.array([1.0, 0.0])))
     assert mouth(alone.read(0).image) == pytest.approx(SKIN, abs=3)
 
 
@@ -119,9 +118,9 @@ def test_the_cache_knows_what_an_image_is_made_of(folder: Path) -> None:
     assert np.array_equal(one.read(1).image, faces(folder, chances=(0.5, 0.5)).read(1).image)
     others = [
         dataclasses.replace(one, landmarks=one.landmarks + 1),
-        dataclasses.replace(one, other_landmarks=one.other_landmarks + 1),
-        dataclasses.replace(one, chances=np.array([0.25, 0.75])),
-        dataclasses.replace(one, others=ImageFiles(folder, ["red.png", "green.png"], 40)),
+        dataclasses.replace(one, others=one.others._replace(landmarks=one.others.landmarks + 1)),
+        dataclasses.replace(one, others=one.others._replace(chances=np.array([0.25, 0.75]))),
+        dataclasses.replace(one, others=one.others._replace(paths=["red.png", "green.png"])),
         ImageFiles(folder, one.paths, 40),
     ]
     assert len({each.cache_key() for each in (one, *others)}) == 6
