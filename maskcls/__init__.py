@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from maskcls.config.types import PrecisionChoice
+    from maskcls.config.types import PrecisionChoice, Threads
     from maskcls.inference.predictor import Predictor
 
 __version__ = "0.1.0"
@@ -15,22 +15,29 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(100_000_000))
 
 
 def load(
-    path: str | Path, *, device: str = "auto", precision: "PrecisionChoice | None" = None, batch_size: int | None = None
+    path: str | Path,
+    *,
+    device: str = "auto",
+    precision: "PrecisionChoice | None" = None,
+    batch_size: int | None = None,
+    threads: "Threads | None" = None,
 ) -> "Predictor":
     """Load a trained network, ready to predict.
 
     Args:
-        path: a run directory, whose best checkpoint is loaded; ``RUN/best`` or ``RUN/last``; or a checkpoint file.
+        path: a run directory, whose best checkpoint is loaded; ``RUN/best`` or ``RUN/last``; a checkpoint file; or what
+            maskcls-export wrote, an ONNX file or its run directory. PyTorch is not imported for the latter.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: auto, float32, bfloat16 or float16; None for the precision of the training.
         batch_size: images at a time; None for as many as the training evaluated at a time.
+        threads: CPU threads that compute; auto for as many as the process may use. With a number or auto, PyTorch is
+            set up for the whole process; None leaves it as it is.
 
     Raises:
         UserError: if the checkpoint is missing, damaged or of another version of maskcls, or the device is missing.
     """
     from maskcls.inference.predictor import Predictor
-    from maskcls.models.checkpoint import load_checkpoint
-    from maskcls.models.precision import choose_device
+    from maskcls.models.opening import open_network
 
-    checkpoint = load_checkpoint(Path(os.path.expanduser(path)))
-    return Predictor.of(checkpoint, choose_device(str(device)), precision, batch_size)
+    located = Path(os.path.expanduser(path))
+    return Predictor.of(open_network(located, device=str(device), precision=precision, threads=threads), batch_size)

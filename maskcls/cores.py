@@ -2,8 +2,9 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -52,4 +53,32 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item], thread
     try:
         yield pool.map(function, items)
     finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], count: int, *, threads: int = 1, name: str = "ahead"
+) -> Generator[Result, None, None]:
+    """Apply a function to items in other threads, while earlier results are in use.
+
+    Args:
+        function: applied to one item at a time in each thread.
+        items: what it is applied to. They are taken by the thread that asks for the results.
+        count: results that are made ahead of the one in use. With 0, an item is taken when its result is asked for.
+        threads: number of threads. With one, items are worked on in their order.
+        name: start of the threads' names.
+
+    Yields:
+        The results, in the order of the items. When they are no longer asked for, items not begun are dropped.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    try:
+        pending: deque[Future[Result]] = deque()
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > count:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:  # reached as well when the consumer breaks off
         pool.shutdown(cancel_futures=True)

@@ -1,6 +1,8 @@
 """Failures that maskcls explains in one line, each with its exit status."""
 
 import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 # errors of the system that mean the machine failed: the disk or the user's share of it is full, a device is broken,
 # or there are no memory or file descriptors left
@@ -9,13 +11,14 @@ MACHINE_ERRORS = (
     *(errno.ENOMEM, errno.EMFILE, errno.ENFILE),
 )
 
-# messages of libraries that have no error class for it: torch on the CPU, oneDNN, OpenCV
+# messages of libraries that have no error class for it: torch on the CPU, oneDNN, OpenCV, ONNX Runtime
 _OUT_OF_MEMORY = (
     "can't allocate memory",
     "not enough memory",
     "bad_alloc",
     "Insufficient memory",
     "out of memory",
+    "Failed to allocate memory",
     "could not create a primitive",
     "could not execute a primitive",
 )
@@ -60,4 +63,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {"MemoryError", "OutOfMemoryError"}:
         return True
-    return bool(kinds & {"RuntimeError", "error"}) and any(text in str(error) for text in _OUT_OF_MEMORY)
+    # the last two are ONNX Runtime's
+    return bool(kinds & {"RuntimeError", "error", "Fail", "RuntimeException"}) and any(
+        text in str(error) for text in _OUT_OF_MEMORY
+    )
+
+
+@contextmanager
+def explained(explain: Callable[[], MachineError]) -> Iterator[None]:
+    """If the block runs out of memory, raise what ``explain`` returns in place of the library's own error."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise explain() from None

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and tables that a spreadsheet can open safely."""
+"""Files that appear whole or not at all, JSON without ambiguities, and tables that a spreadsheet can open safely."""
 
 import codecs
 import csv
@@ -81,6 +81,18 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         # bytes of a file name that are not UTF-8 become JSON's own escapes
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object from its members, for `json.loads`.
+
+    Raises:
+        ValueError: if two members have one name: programs would read such a file differently.
+    """
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return members
 
 
 # to a spreadsheet, text that starts so is a formula (https://owasp.org/www-community/attacks/CSV_Injection); a quote in

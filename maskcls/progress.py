@@ -16,7 +16,7 @@ BAR_DELAY, LINE_EVERY = 2, 60
 def progress(
     items: Iterable[Item],
     *,
-    total: int,
+    total: int | None,
     phase: str,
     unit: str = "images",
     size: int = 1,
@@ -27,7 +27,7 @@ def progress(
 
     Args:
         items: the work. An item is done when the next one is asked for.
-        total: units of all items.
+        total: units of all items, None if that is not known.
         phase: name of the work, such as ``decode``.
         unit: what is counted, as a plural.
         size: units of an item; the last one may have fewer.
@@ -42,11 +42,12 @@ def progress(
     ) as bar:
         for item in items:
             yield item
-            step = min(size, total - done)
+            step = size if total is None else min(size, total - done)
             done += step
             bar.set_postfix_str(note(), refresh=False)
             bar.update(step)
             if bar.disable and time.monotonic() - told >= LINE_EVERY:
                 beside = f", {note()}" if note() else ""
-                log.info("%s: %s of %s %s%s", phase, f"{done:,}", f"{total:,}", unit, beside)
+                of_all = "" if total is None else f" of {total:,}"
+                log.info("%s: %s%s %s%s", phase, f"{done:,}", of_all, unit, beside)
                 told = time.monotonic()

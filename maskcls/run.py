@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # folders of a run directory, and the files in it
 CHECKPOINTS, EVALUATION = "checkpoints", "evaluation"
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
+# file of a run of maskcls-export
+ONNX_SUFFIX = ".onnx"
+EXPORTED = f"model{ONNX_SUFFIX}"
 # file of a run directory; the process that holds its lock works on the run
 LOCK_FILE = "run.lock"
 # what helps if a directory cannot be used
@@ -94,7 +97,8 @@ def find_checkpoint(path: Path, key: str = "ckpt") -> Path:
     """The checkpoint file that ``ckpt=path`` means.
 
     Args:
-        path: a checkpoint file; a run directory, whose best checkpoint is meant; or ``RUN/best`` or ``RUN/last``.
+        path: a checkpoint file; a run directory, whose best checkpoint is meant; or ``RUN/best`` or ``RUN/last``. With
+            the key ``ckpt`` also an exported file, or the directory of the run that wrote it.
         key: configuration key that names the path, for messages.
 
     Raises:
@@ -114,6 +118,8 @@ def _find_checkpoint(path: Path, key: str) -> Path:
     found = checkpoints / f"{name or 'best'}.safetensors"
     if found.is_file():
         return found
+    if key == "ckpt" and (path / EXPORTED).is_file():
+        return path / EXPORTED
     if any(checkpoints.glob("*.pt")):
         raise UserError(
             f"{key}={path}: an older version of maskcls trained this; its .pt checkpoints are not read any more"

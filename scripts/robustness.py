@@ -17,7 +17,8 @@ import numpy as np
 
 import maskcls
 from maskcls.data.decode import decode_image
-from maskcls.data.faces import Detection, FaceFinder, square_around
+from maskcls.data.detection import Detection
+from maskcls.data.faces import FaceFinder, square_around
 from maskcls.data.obstacles import hide_mouth
 from maskcls.evaluation.metrics import proportion_interval
 

@@ -12,11 +12,15 @@ import torch
 from torch import Tensor
 
 from maskcls.config import MyCNNConfig, as_dictionary
+from maskcls.config.types import PrecisionName
 from maskcls.data.statistics import Normalization
-from maskcls.models import build_model
+from maskcls.models.architecture import build_model
 from maskcls.models.checkpoint import Checkpoint, Snapshot
 from maskcls.models.document import Document, EpochRow, Progress, RandomState, TrainingDocument
+from maskcls.models.network import TrainedNetwork
+from maskcls.models.precision import Precision
 from maskcls.models.tensor_file import LENGTH_BYTES, TensorFile, write_tensors
+from maskcls.models.torch_network import restore_network
 
 SIZE = 16
 CLASSES = ("WithMask", "WithoutMask")
@@ -67,6 +71,12 @@ def inference_checkpoint(seed: int = 0, positive_class: str | None = None, thres
         config={"data": {"name": "folder"}, "epochs": 2},
     )
     return Checkpoint(weights(seed), document)
+
+
+def ready(checkpoint: Checkpoint, precision: PrecisionName = "float32") -> TrainedNetwork:
+    """The network of a checkpoint, ready to run on the CPU."""
+    network = restore_network(checkpoint, Precision(precision, "cpu"), torch.device("cpu"))
+    return TrainedNetwork(checkpoint.path or Path("best.safetensors"), checkpoint.document, network, "on the CPU")
 
 
 def training_document(progress: Progress | None = None, **changes: Any) -> Document:

@@ -91,7 +91,14 @@ COMMANDS: dict[str, dict[str, Any]] = {
     },
     "predict": {
         "ckpt": "/runs/best.pt", "source": "photos/*.jpg", "batch_size": 16, "device": "cpu", "threads": 3,
-        "precision": "float32", "cache_dir": "/cache", "faces": {"mode": "yunet", "model": "/models/yunet.onnx"},
+        "precision": "float32", "cache_dir": "/cache", "every": 2, "max_fps": 5.0, "format": "jsonl", "save": True,
+        "report": True, "explain": True, "show": False,
+        "faces": {"mode": "yunet", "model": "/models/yunet.onnx", "min_size": 30},
+    },
+    "demo": {
+        "ckpt": "/runs/best.pt", "host": "0.0.0.0", "port": 8000, "device": "cpu", "threads": 3,
+        "precision": "float32", "cache_dir": "/cache",
+        "faces": {"mode": "yunet", "model": "/models/yunet.onnx", "min_size": 30},
     },
     "audit": {
         "data": {"root": "/data/faces", "workers": 2, "class_map": {"a": "A"}, "splits": None, **TABLE},
@@ -99,6 +106,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "fail_on": ["leak", "shortcut"],
     },
     "compare": {"runs": ["/runs/a", "/runs/b"], "split": "val", "seed": 5},
+    "export": {"ckpt": "/runs/best.pt", "format": "onnx", "int8": False, "images": 9, "threads": 3},
 }  # fmt: skip
 CHOICES = [(group, name) for group, options in GROUPS.items() for name in options]
 

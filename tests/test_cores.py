@@ -4,12 +4,13 @@ import math
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from maskcls import cores
-from maskcls.cores import _quota, in_threads, usable_cores
+from maskcls.cores import _quota, ahead, in_threads, usable_cores
 
 
 def quota(folder: Path, *limits: str | None) -> float:
@@ -96,3 +97,44 @@ def test_items_that_have_not_been_begun_are_dropped_after_an_error() -> None:
     with pytest.raises(ValueError, match="broken"), in_threads(fail_at_once, range(10_000), 1) as results:
         list(results)
     assert len(done) < 10_000 - 1
+
+
+def test_results_come_in_order_from_another_thread() -> None:
+    def work(number: int) -> tuple[int, str]:
+        return number**2, threading.current_thread().name
+
+    found = list(ahead(work, range(5), 2, name="worker"))
+    assert [square for square, _ in found] == [0, 1, 4, 9, 16]
+    assert {name for _, name in found} == {"worker_0"}
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("count", [0, 1, 5, 100])
+def test_no_more_is_taken_ahead_than_asked_for(count: int, threads: int) -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            taken.append(number)
+            yield number
+
+    for number, result in enumerate(ahead(lambda number: number**2, items(), count, threads=threads)):
+        assert result == number**2
+        assert len(taken) == min(20, number + count + 1)
+    assert number == 19
+
+
+def test_the_threads_end_when_no_more_is_asked_for() -> None:
+    begun: list[int] = []
+    results = ahead(begun.append, range(100), 2)
+    next(results)
+    results.close()
+    assert len(begun) <= 3
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+
+
+def test_an_error_comes_out_where_its_result_is_asked_for() -> None:
+    results = ahead(lambda number: 1 / number, (2, 1, 0), 1)
+    assert [next(results), next(results)] == [0.5, 1.0]
+    with pytest.raises(ZeroDivisionError):
+        next(results)

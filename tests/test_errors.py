@@ -5,6 +5,8 @@ import errno
 import cv2
 import pytest
 import torch
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail as OnnxRuntimeFail
+from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException as OnnxRuntimeException
 
 from maskcls.errors import (
     MACHINE_ERRORS,
@@ -13,6 +15,7 @@ from maskcls.errors import (
     MaskclsError,
     TrainingError,
     UserError,
+    explained,
     is_out_of_memory,
 )
 
@@ -49,9 +52,11 @@ class NumpyError(MemoryError):
         RuntimeError("could not create a primitive"),
         RuntimeError("could not execute a primitive"),
         RuntimeError("CUDA error: out of memory"),
+        OnnxRuntimeFail("[ONNXRuntimeError] : 1 : FAIL : running Conv node: Failed to allocate memory for requested"),
+        OnnxRuntimeException("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : during initialization: std::bad_alloc"),
         cv2.error("OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 9 bytes"),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_libraries_say_in_many_ways_that_memory_ran_out(error: Exception) -> None:
     assert is_out_of_memory(error)
@@ -64,10 +69,11 @@ def test_libraries_say_in_many_ways_that_memory_ran_out(error: Exception) -> Non
         ValueError("out of memory"),
         OSError(errno.ENOSPC, "No space left on device"),
         UserError("the photograph is called out of memory.png"),
+        OnnxRuntimeFail("[ONNXRuntimeError] : 1 : FAIL : Load model failed: no graph"),
         cv2.error("OpenCV(5.0.0) resize.cpp:4: error: (-215:Assertion failed)"),
         KeyboardInterrupt(),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_other_errors_do_not_say_so(error: BaseException) -> None:
     assert not is_out_of_memory(error)
@@ -77,3 +83,21 @@ def test_an_allocation_that_is_too_large_is_known() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
+
+
+def test_memory_that_runs_out_is_explained() -> None:
+    explanation = MachineError("batch_size=8 should fit")
+    with pytest.raises(MachineError) as caught, explained(lambda: explanation):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    assert caught.value is explanation
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), TrainingError("the loss is nan")])
+def test_other_errors_pass(error: Exception) -> None:
+    def never() -> MachineError:
+        raise AssertionError
+
+    with pytest.raises(type(error)) as caught, explained(never):
+        raise error
+    assert caught.value is error

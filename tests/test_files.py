@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from maskcls.files import cell, remove_unfinished, replaced_atomically, sync, sync_all, table, write_json
+from maskcls.files import (
+    cell,
+    remove_unfinished,
+    replaced_atomically,
+    sync,
+    sync_all,
+    table,
+    without_duplicates,
+    write_json,
+)
 
 
 def test_a_file_is_replaced_when_the_block_ends_well() -> None:
@@ -170,3 +179,9 @@ def test_a_table_says_that_it_is_utf8_where_that_matters(tmp_path: Path, text: s
     content = (tmp_path / "a.csv").read_bytes()
     assert content.startswith(codecs.BOM_UTF8) == has_mark
     assert content.decode("utf-8-sig") == f"path\r\n{text}\r\n"
+
+
+def test_names_may_occur_once() -> None:
+    assert without_duplicates([("a", 1), ("b", 2)]) == {"a": 1, "b": 2}
+    with pytest.raises(ValueError, match=r"^a name occurs twice$"):
+        without_duplicates([("a", 1), ("b", 2), ("a", 1)])

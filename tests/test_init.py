@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checkpoints import CLASSES, inference_checkpoint, training_checkpoint
+from checkpoints import CLASSES, inference_checkpoint, ready, training_checkpoint
 from configuration import config_of
 
 import maskcls
@@ -17,7 +17,6 @@ from maskcls.config import as_dictionary
 from maskcls.errors import UserError
 from maskcls.inference.predictor import Predictor
 from maskcls.models.checkpoint import Checkpoint, save_checkpoint
-from maskcls.models.network import TorchNetwork
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8)
 
@@ -37,22 +36,17 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def precision_of(predictor: Predictor) -> str:
-    assert isinstance(predictor.network, TorchNetwork)
-    return predictor.network.precision.name
-
-
 def test_a_run_is_loaded(run: Path) -> None:
     predictor = maskcls.load(run, device="cpu")
     assert isinstance(predictor, Predictor)
-    assert (predictor.classes, predictor.batch_size, precision_of(predictor)) == (CLASSES, 50, "float32")
+    assert (predictor.classes, predictor.batch_size, predictor.network.precision) == (CLASSES, 50, "float32")
     found = predictor.predict(IMAGE)
     assert found.label in CLASSES
     assert found == predictor.predict([IMAGE])[0]
 
 
 def test_a_checkpoint_is_named_in_several_ways(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    best, last = (Predictor.of(complete(checkpoint), torch.device("cpu")).predict(IMAGE)
+    best, last = (Predictor.of(ready(complete(checkpoint))).predict(IMAGE)
                   for checkpoint in (inference_checkpoint(seed=5), training_checkpoint()))  # fmt: skip
     assert best != last
     for path in (run, str(run), run / "best", f"{run}/best", run / "checkpoints" / "best.safetensors"):
@@ -67,10 +61,10 @@ def test_a_checkpoint_is_named_in_several_ways(run: Path, monkeypatch: pytest.Mo
 
 def test_settings_may_be_changed(run: Path) -> None:
     predictor = maskcls.load(run, device="cpu", precision="bfloat16", batch_size=3)
-    assert (precision_of(predictor), predictor.batch_size) == ("bfloat16", 3)
+    assert (predictor.network.precision, predictor.batch_size) == ("bfloat16", 3)
     assert maskcls.load(run, device="auto").network.device == maskcls.load(run).network.device
     device: Any = torch.device("cpu")
-    assert maskcls.load(run, device=device).network.device == device
+    assert maskcls.load(run, device=device).network.device == str(device)
 
 
 @pytest.mark.parametrize(

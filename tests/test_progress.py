@@ -54,3 +54,13 @@ def test_a_terminal_gets_a_bar_that_leaves_nothing_behind(monkeypatch: pytest.Mo
     assert "0/5" in terminal.getvalue()
     assert "files/s" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r")
+
+
+def test_of_work_of_unknown_length_the_amount_that_is_done_is_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = iter(range(0, 1000, 25))
+    monkeypatch.setattr("maskcls.progress.time.monotonic", lambda: next(clock))
+    assert list(progress(range(5), total=None, phase="predict", unit="frames")) == [0, 1, 2, 3, 4]
+    assert caplog.messages == ["predict: 3 frames"]

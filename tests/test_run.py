@@ -188,6 +188,15 @@ def test_a_checkpoint_is_found_from_within_its_run(tmp_path: Path, monkeypatch: 
         assert find_checkpoint(Path(named)) == Path("checkpoints") / f"{found}.safetensors"
 
 
+def test_the_file_of_an_export_is_found_by_its_run(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").touch()
+    assert find_checkpoint(tmp_path) == tmp_path / "model.onnx"
+    with pytest.raises(UserError, match=r"^init=.*: no checkpoints/best\.safetensors in this folder"):
+        find_checkpoint(tmp_path, "init")
+    make_checkpoints(tmp_path, "best.safetensors")
+    assert find_checkpoint(tmp_path) == tmp_path / "checkpoints/best.safetensors"
+
+
 @pytest.mark.parametrize("name", ["best", "last"])
 def test_a_run_may_be_called_best_or_last(tmp_path: Path, name: str) -> None:
     run = make_checkpoints(tmp_path / name, "best.safetensors", "last.safetensors")

@@ -15,15 +15,17 @@ LONGEST_FUNCTION, LONGEST_MODULE, LONGEST_LINE = 50, 350, 120
 ARROWS = {
     "__main__": "cli config",
     "__init__": "inference models config",
-    "cli": "commands reporting data run config interrupts errors",
-    "commands": "training audit evaluation reporting inference models data run config interrupts files cores "
-    "progress errors wording",
+    "cli": "commands reporting media data run config interrupts errors",
+    "commands": "training audit evaluation export reporting inference models media data run config interrupts files "
+    "cores progress errors wording",
     "training": "evaluation models data run config interrupts progress errors wording",
     "audit": "reporting data files cores progress wording",
-    "evaluation": "reporting inference models data run config files progress errors wording",
+    "evaluation": "reporting inference models data run config files cores progress errors wording",
+    "export": "inference models data config cores errors",
     "reporting": "data run files wording",
-    "inference": "models data config cores errors",
-    "models": "data run config files cores control_groups errors",
+    "inference": "models media data config cores errors",
+    "media": "data files cores errors wording",
+    "models": "data run config files cores control_groups errors wording",
     "data": "config files cores progress errors wording",
     "run": "config files errors wording",
     "config": "errors",

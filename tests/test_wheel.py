@@ -55,13 +55,18 @@ def test_train_eval_and_predict_from_a_wheel(scripts: Path, dataset: Path) -> No
     assert "of 12, 95 % interval" in evaluated.stdout
     predicted = run(scripts, "maskcls-predict", "ckpt=run", f"source={dataset}/Test", "device=cpu")
     assert predicted.returncode == 0, predicted.stderr
-    assert "12 images predicted, 0 unreadable" in predicted.stdout
+    assert "12 images predicted in " in predicted.stdout
     audited = run(scripts, "maskcls-audit", f"data.root={dataset}", "hydra.run.dir=audit")
     assert audited.returncode == 0, audited.stderr
     assert Path("audit/report.html").is_file()
     compared = run(scripts, "maskcls-compare", "runs=[run,again]")
     assert compared.returncode == 0, compared.stderr
     assert "within noise" in compared.stdout
+    exported = run(scripts, "maskcls-export", "ckpt=run", "hydra.run.dir=export")
+    assert exported.returncode == 0, exported.stderr
+    answered = run(scripts, "maskcls-predict", "ckpt=export", f"source={dataset}/Test")
+    assert answered.returncode == 0, answered.stderr
+    assert "12 images predicted in " in answered.stdout
     module = run(scripts, "python", "-m", "maskcls", "train", "--cfg", "job")
     assert module.returncode == 0
     assert "name: resnet18" in module.stdout
@@ -94,6 +99,7 @@ def test_an_editable_checkout_can_be_imported_from_the_folder_that_holds_it(
         ("maskcls-predict", "device", "auto", "devise"),
         ("maskcls-audit", "seed", "0", "seeed"),
         ("maskcls-compare", "seed", "0", "seeed"),
+        ("maskcls-export", "format", "onnx", "fromat"),
     ],
 )
 def test_every_command_shows_its_help_and_its_configuration(

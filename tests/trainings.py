@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from maskcls.config import MyCNNConfig
+from maskcls.config.types import PrecisionName
 from maskcls.data.loaders import LabelledImages, Loader
 from maskcls.data.statistics import Normalization
-from maskcls.models import build_model
+from maskcls.models.architecture import build_model
 from maskcls.models.document import Document, EpochRow, Progress
 from maskcls.models.normalize import Normalize
-from maskcls.models.precision import Precision, PrecisionName
+from maskcls.models.precision import Precision
 from maskcls.training.batches import TrainingBatches
 from maskcls.training.collapse import Collapse, CollapsePolicy
 from maskcls.training.loop import Plan
@@ -101,7 +102,7 @@ def tiny_validator(images: int = 16, batch_size: int = 5, positive: int | None =
 
 def validation_of(loss: float = 1.0, accuracy: float = 0.5, **changes: Any) -> Validation:
     """What validation gives of a network that predicts every class."""
-    figures = Validation(loss, accuracy, accuracy, largest_share=0.0, never_predicted={}, logits=torch.eye(2))
+    figures = Validation(loss, accuracy, accuracy, largest_share=0.0, never_predicted={}, logits=np.eye(2))
     return dataclasses.replace(figures, **changes)
 
 
@@ -116,7 +117,7 @@ class ScriptedValidator(Validator):
         """Return the next figures."""
         self.meanwhile()
         loss, accuracy = next(self.figures)
-        return validation_of(loss, accuracy, logits=torch.eye(2).repeat(8, 1))
+        return validation_of(loss, accuracy, logits=np.tile(np.eye(2), (8, 1)))
 
 
 def scripted(*figures: tuple[float, float], meanwhile: Callable[[], object] = bool) -> ScriptedValidator:

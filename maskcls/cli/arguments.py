@@ -26,7 +26,7 @@ PATH_LIST_KEYS = ("runs",)
 DATA_NAME = {"eval": "data.name"}
 # dictionaries are taken as typed, too: Hydra's grammar has no quotes around their names
 DICTIONARY_KEYS = ("data.class_map", "data.splits", "data.columns")
-CHECKPOINT_SUFFIX, TABLE_SUFFIXES = ".safetensors", (".csv", ".tsv")
+MODEL_SUFFIXES, TABLE_SUFFIXES = (".safetensors", ".onnx"), (".csv", ".tsv")
 
 # Hydra's flags and the values that they take: None for none, () for any. --config-name and --config-path are missing,
 # because each command has one primary configuration, which its schema describes
@@ -154,15 +154,15 @@ def _one_source(sources: Sequence[str]) -> str:
 def _is_path(text: str) -> bool:
     if re.match(r"~\w", text):  # Hydra's deletion, such as ~hydra/launcher: the shell has expanded ~user
         return False
-    return "/" in text or Path(text).suffix.lower() in (CHECKPOINT_SUFFIX, *TABLE_SUFFIXES) or os.path.exists(text)
+    return "/" in text or Path(text).suffix.lower() in (*MODEL_SUFFIXES, *TABLE_SUFFIXES) or os.path.exists(text)
 
 
 def _with_key(command: str, text: str) -> list[str]:
     """Return what sets the key that a path seems to be meant for."""
     path = Path(text).expanduser()
-    is_checkpoint, is_run = path.suffix.lower() == CHECKPOINT_SUFFIX, os.path.isfile(path / "run.json")
+    is_model, is_run = path.suffix.lower() in MODEL_SUFFIXES, os.path.isfile(path / "run.json")
     is_table = path.suffix.lower() in TABLE_SUFFIXES
-    if is_checkpoint or (is_run and command in ("train", "eval", "predict")):
+    if command == "export" or is_model or (is_run and command in ("train", "eval", "predict")):
         key = {"train": "resume" if is_run else "init"}.get(command, "ckpt")
         return [f"{key}={text}"]
     if command == "predict":
@@ -179,6 +179,8 @@ def _read_flag(argument: str, remaining: list[str]) -> list[str]:
             f"{argument} is not an option: each command has its own configuration, as maskcls-eval has that of eval; "
             "--config-dir FOLDER adds files of yours"
         )
+    if argument == "-":
+        raise UserError("- is not an option: source=- reads a picture or a video from standard input")
     if flag not in FLAGS:
         hint = nearest(flag, ["--config-dir"]) or f"; did you mean {flag.lstrip('-')}=...?"
         raise UserError(f"{argument} is not an option: values are set as key=value, without dashes{hint}")

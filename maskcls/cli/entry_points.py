@@ -29,9 +29,9 @@ def main(command: str, arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 if all went well, 1 for a defect in maskcls, 2 for wrong input, 3 for a training that failed,
-        4 for an audit that found what ``fail_on`` names, 5 for a failure of the machine, 128 + N after signal N (130
-        after Ctrl-C, 143 after SIGTERM, 129 after a closed terminal, 138 after SIGUSR1). A sweep ends with the
-        highest status of its jobs.
+        4 for an audit that found what ``fail_on`` names, 5 for a failure of the machine or of its libraries, 128 + N
+        after signal N (130 after Ctrl-C, 143 after SIGTERM, 129 after a closed terminal, 138 after SIGUSR1). A sweep
+        ends with the highest status of its jobs.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if "--version" in arguments:
@@ -63,5 +63,7 @@ def main(command: str, arguments: Sequence[str] | None = None) -> int:
 train = partial(main, "train")
 evaluate = partial(main, "eval")
 predict = partial(main, "predict")
+demo = partial(main, "demo")
 audit = partial(main, "audit")
 compare = partial(main, "compare")
+export = partial(main, "export")

@@ -39,6 +39,10 @@ def function_of(command: str) -> Callable[[Any, Run], float | None]:
             from maskcls.commands.predict import predict
 
             return predict
+        case "demo":
+            from maskcls.commands.demo import demo
+
+            return demo
         case "audit":
             from maskcls.commands.audit import audit
 
@@ -47,6 +51,10 @@ def function_of(command: str) -> Callable[[Any, Run], float | None]:
             from maskcls.commands.compare import compare
 
             return compare
+        case "export":
+            from maskcls.commands.export import export
+
+            return export
     raise ValueError(command)
 
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import shutil
 from collections.abc import Collection
 from dataclasses import replace
@@ -14,11 +13,20 @@ from maskcls.cli.composition import compose_jobs, directory_of
 from maskcls.cli.console import printable
 from maskcls.cli.launch import launch
 from maskcls.cli.resumption import SWEEP_FILE, is_done, resumed_config, sweep_overrides
-from maskcls.config import AuditConfig, CompareConfig, EvalConfig, PredictConfig, TableConfig, TrainConfig
+from maskcls.config import (
+    AuditConfig,
+    CompareConfig,
+    DemoConfig,
+    EvalConfig,
+    ExportConfig,
+    PredictConfig,
+    TableConfig,
+    TrainConfig,
+)
 from maskcls.data.sources import require_dataset
 from maskcls.data.table_rows import require_table
-from maskcls.data.walk import find_images
 from maskcls.errors import UserError
+from maskcls.media.source import find_source
 from maskcls.run import LOCK_FILE, claim_directory, find_checkpoint, is_held, read_run, require_runs
 
 
@@ -98,14 +106,12 @@ def _require_files(config: Any) -> None:
             require_dataset(config.data)
             if config.init is not None:
                 find_checkpoint(config.init, "init")
-        if isinstance(config, PredictConfig):
-            _require_supported(config.source)
-        if isinstance(config, EvalConfig | PredictConfig):
+        if isinstance(config, EvalConfig | PredictConfig | DemoConfig | ExportConfig):
             find_checkpoint(config.ckpt)
         if isinstance(config, CompareConfig):
             require_runs(config.runs)
         if isinstance(config, PredictConfig):
-            find_images(config.source)
+            find_source(config.source)
         if isinstance(config, EvalConfig | AuditConfig) and config.data.root and not config.data.root.is_dir():
             is_public = isinstance(config, EvalConfig) and config.data.name == "facemask12k"
             ways = "; data.root=FOLDER or the environment variable MASKCLS_DATA names a copy of it" if is_public else ""
@@ -114,15 +120,6 @@ def _require_files(config: Any) -> None:
             require_table(config.data.table)
     except OSError as error:  # no permission, or a name that is too long
         raise UserError(f"{error.filename}: {error.strerror}") from None
-
-
-def _require_supported(source: str) -> None:
-    """Refuse a source of images that maskcls does not read from."""
-    expected = "expected an image, a folder or a pattern such as photos/*.jpg"
-    if re.match("[a-z][a-z0-9+.-]*://", source, re.IGNORECASE):
-        raise UserError(f"source={source}: maskcls does not read from addresses; save the images first: {expected}")
-    if source.isdecimal() and not Path(source).exists():
-        raise UserError(f"source={source}: maskcls does not read from cameras; {expected}")
 
 
 def _is_unused(directory: Path, status: int, *, is_sweep: bool) -> bool:

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from maskcls.config import AnyDataConfig, EvalConfig, EvalDataConfig, FaceMask12KConfig, SyntheticConfig, TableConfig
+from maskcls.config.types import Threads
 from maskcls.cores import usable_cores
 from maskcls.data.cache import OpenedImages, open_images
-from maskcls.data.faces import Face, FaceFinder, find_detector, find_faces, report_faces
+from maskcls.data.faces import Face, find_faces, open_finder, report_faces
 from maskcls.data.groups import Groups, published_groups
 from maskcls.data.image_files import ImageFiles
 from maskcls.data.index import Index, Split, match_classes
 from maskcls.data.notices import report_index
 from maskcls.data.readable import open_readable, report_damaged
-from maskcls.data.sources import drawn_folder, list_dataset, open_dataset, split_dataset
+from maskcls.data.sources import drawn_folder, index_of_training, list_dataset, open_dataset, split_dataset
 from maskcls.errors import UserError
 from maskcls.evaluation.facts import file_facts, trained_files
 from maskcls.evaluation.measure import EvaluationData, open_reduced
@@ -26,9 +27,8 @@ from maskcls.evaluation.metrics import percent_with_interval
 from maskcls.evaluation.results import SYNTHETIC_NOTE, evaluate_checkpoint, report_slices
 from maskcls.inference.predictor import Predictor
 from maskcls.models.calibration import UNCALIBRATED
-from maskcls.models.checkpoint import Checkpoint, load_checkpoint
-from maskcls.models.cpu import prepare_cpu
-from maskcls.models.precision import choose_device, choose_precision
+from maskcls.models.network import TrainedNetwork
+from maskcls.models.opening import open_network
 from maskcls.run import Run
 from maskcls.wording import counted
 
@@ -44,21 +44,24 @@ def evaluate(config: EvalConfig, run: Run) -> float:
     Raises:
         UserError: if the checkpoint, the data or the device is not what the configuration says.
     """
-    checkpoint = load_checkpoint(config.ckpt)
-    document = checkpoint.document
-    log.info("checkpoint %s, epoch %d", checkpoint.path, document.progress.epoch)
-    predictor = _predictor(config, checkpoint, run)
+    threads: Threads = config.threads or "auto"
+    trained = open_network(config.ckpt, device=config.device, precision=config.precision, threads=threads)
+    document = trained.document
+    log.info("checkpoint %s, epoch %d", trained.path, document.progress.epoch)
+    log.info("%s", trained.about)
+    run.record.update(device=trained.network.device, precision=trained.network.precision)
+    predictor = _predictor(config, trained)
     with run.phase("data"):
-        data, about_data = _open_data(config, checkpoint)
-    is_synthetic = config.data.root is None and isinstance(checkpoint.trained_with(), SyntheticConfig)
+        data, about_data = _open_data(config, trained)
+    is_synthetic = config.data.root is None and isinstance(trained.trained_with(), SyntheticConfig)
     about = {
-        "checkpoint": str(checkpoint.path),
+        "checkpoint": str(trained.path),
         "data": about_data,
         **({"note": SYNTHETIC_NOTE} if is_synthetic else {}),
     }
     folder = run.directory / "evaluation" / data.split
     with run.phase("evaluate"):
-        metrics = evaluate_checkpoint(folder, checkpoint, predictor, data, about, plot=config.plots)
+        metrics = evaluate_checkpoint(folder, document, predictor, data, about, plot=config.plots)
     run.record.update(training=document.config, evaluation=metrics)
     accuracy = percent_with_interval(metrics)
     log.info("%s of %s: accuracy %s, loss %.4f", data.split, about_data["root"], accuracy, metrics["loss"])
@@ -71,15 +74,9 @@ def evaluate(config: EvalConfig, run: Run) -> float:
     return float(metrics["accuracy"])
 
 
-def _predictor(config: EvalConfig, checkpoint: Checkpoint, run: Run) -> Predictor:
-    """The checkpoint's network on the configured device, with the configured threshold."""
-    threads = prepare_cpu(config.threads)
-    device = choose_device(config.device)
-    precision, reason = choose_precision(config.precision or checkpoint.document.precision, device)
-    reason = reason if config.precision else "as in training"
-    log.info("device %s, %s, precision %s (%s)", device, counted(threads, "CPU thread"), precision.name, reason)
-    run.record.update(device=str(device), precision=precision.name)
-    predictor = Predictor.of(checkpoint, device, precision.name, config.data.batch_size, "data.batch_size")
+def _predictor(config: EvalConfig, trained: TrainedNetwork) -> Predictor:
+    """The predictor with the configured batch size and threshold."""
+    predictor = Predictor.of(trained, config.data.batch_size, "data.batch_size")
     threshold = config.evaluation.threshold
     if threshold is None:
         return predictor
@@ -90,15 +87,15 @@ def _predictor(config: EvalConfig, checkpoint: Checkpoint, run: Run) -> Predicto
     return dataclasses.replace(predictor, calibration=dataclasses.replace(predictor.calibration, threshold=threshold))
 
 
-def _open_data(config: EvalConfig, checkpoint: Checkpoint) -> tuple[EvaluationData, dict[str, Any]]:
+def _open_data(config: EvalConfig, trained: TrainedNetwork) -> tuple[EvaluationData, dict[str, Any]]:
     """Find and decode the files to evaluate on; return them, and what ``metrics.json`` says of them."""
-    document, trained_with = checkpoint.document, checkpoint.trained_with()
+    document, trained_with = trained.document, trained.trained_with()
     index, groups = _open_index(config.data, trained_with, document.data_fingerprint)
     fingerprint = index.fingerprint()
     is_own = fingerprint == document.data_fingerprint
     index = match_classes(index, document.classes, config.data.class_map)
     split = _choose_split(config, index)
-    training = index if is_own else _index_of_training(checkpoint)
+    training = index if is_own else index_of_training(trained_with, document.data_fingerprint)
 
     def opener(index: Index) -> tuple[Split, list[Face] | None, ImageFiles, OpenedImages]:
         files = index.all_images() if split == "all" else index.splits[split]
@@ -163,19 +160,6 @@ def _open_index(data: EvalDataConfig, trained_with: AnyDataConfig, fingerprint: 
     return index, groups
 
 
-def _index_of_training(checkpoint: Checkpoint) -> Index | None:
-    """List the files of the training; None if they are not there any more, or have changed since."""
-    trained_with = checkpoint.trained_with()
-    folder = drawn_folder(trained_with) if isinstance(trained_with, SyntheticConfig) else trained_with.root
-    if not folder.exists():
-        return None
-    with contextlib.suppress(UserError):  # the folder holds something else now
-        own, _ = split_dataset(trained_with, *list_dataset(trained_with, folder))
-        if own.fingerprint() == checkpoint.document.data_fingerprint:
-            return own
-    return None
-
-
 def _report_seen(split: str, files: int, seen: int | None, *, is_own: bool) -> None:
     """Say which of the images the model knows already.
 
@@ -216,10 +200,9 @@ def _warn_about_origin(named: Path | None, trained_with: AnyDataConfig, found: P
 
 def _find_faces(config: EvalConfig, root: Path, paths: Sequence[str]) -> list[Face] | None:
     """The face in each file, None if faces are not searched for."""
-    if config.faces.mode == "none":
+    finder = open_finder(config.faces, cache_dir=config.data.cache_dir)
+    if finder is None:
         return None
-    detector = find_detector(config.faces.model, cache_dir=config.data.cache_dir)
-    finder = FaceFinder(detector, always_crop=config.faces.mode == "yunet")
     faces = find_faces(root, paths, finder, config.data.workers or usable_cores())
     report_faces([face.finding for face in faces])
     return faces

@@ -1,181 +1,184 @@
-"""The prediction command: classes and probabilities of image files."""
+"""The prediction command: classes and probabilities of the faces in pictures and videos."""
 
-import heapq
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 
 import maskcls
+from maskcls.commands.outputs import Naming, Output, write_rows
+from maskcls.commands.showing import (
+    WindowClosedError,
+    has_screen,
+    plot_timelines,
+    require_screen,
+    save_annotated,
+    show_window,
+    write_gallery,
+)
+from maskcls.commands.tally import Tally, report
 from maskcls.config import PredictConfig
-from maskcls.cores import in_threads, usable_cores
-from maskcls.data.decode import Decoded, UnreadableImageError, decode_file, prepare_image
-from maskcls.data.faces import Face, FaceFinder, FaceFinding, find_detector, report_faces
-from maskcls.data.left_out import report_left_out
-from maskcls.data.readable import report_remarks
-from maskcls.data.walk import find_images
+from maskcls.config.types import Resize
+from maskcls.data.faces import open_finder
+from maskcls.data.left_out import VIDEO_SUFFIXES, report_left_out
 from maskcls.errors import UserError
-from maskcls.files import table
+from maskcls.inference.pipeline import Pipeline
 from maskcls.inference.predictor import Predictor
-from maskcls.models.cpu import prepare_cpu
+from maskcls.interrupts import Interrupted, deferred
+from maskcls.media.clips import clips
+from maskcls.media.frames import Clip
+from maskcls.media.naming import OutputNames
+from maskcls.media.source import Address, Camera, File, Source, find_source
 from maskcls.progress import progress
-from maskcls.reporting.text import aligned, shortened
+from maskcls.reporting.gallery import Headline
 from maskcls.run import Run
 from maskcls.wording import counted, named
 
 log = logging.getLogger(__name__)
 
-# rows that are shown: the first, and those that the model is least certain of. The table has all
-SHOWN = 10
+
+def predict(config: PredictConfig, run: Run) -> None:
+    """Predict everything in ``source``, write and show what is asked for, and count what cannot be used.
+
+    What was predicted before an interruption is written like the whole.
+
+    Raises:
+        UserError: if the source holds nothing that can be read.
+        Interrupted: after everything is written, if the process was asked to stop.
+    """
+    source = find_source(config.source)
+    report_left_out(source.left_out)
+    shows = _shows(config, source)
+    predictor = maskcls.load(
+        config.ckpt,
+        device=config.device,
+        precision=config.precision,
+        batch_size=config.batch_size,
+        threads=config.threads or "auto",
+    )
+    log.info("checkpoint %s, classes %s", config.ckpt, ", ".join(map(named, predictor.classes)))
+    pipeline = _pipeline(config, predictor, shows=shows)
+    naming = Naming(predictor.classes, predictor.positive, predictor.calibration.threshold)
+    tally, opened = Tally(naming), Opened(clips(source, every=config.every, max_fps=config.max_fps))
+    ended: BaseException | None = None
+    with run.phase("predict"), ExitStack() as stack:
+        names = OutputNames(run.directory / "annotated", source.folder)
+        wanted = _outputs(config, run, names, naming, predictor.resize)
+        outputs = [tally.add, *map(stack.enter_context, wanted)]
+        if shows:
+            outputs.append(stack.enter_context(show_window(naming, predictor.resize, f"maskcls, {source.given}")))
+        seen_all = pipeline.run(opened, is_live=_is_live(source))
+        try:
+            for seen in progress(seen_all, total=_length(source), phase="predict"):
+                with deferred():  # no picture is in some of the outputs only
+                    for output in outputs:
+                        output(seen)
+        except (Interrupted, WindowClosedError) as error:
+            ended = error
+    _finish(config, run, source, tally, opened)
+    if isinstance(ended, Interrupted):
+        raise ended
 
 
-class Row(NamedTuple):
-    """The answer for a file: its path, the position of its class, its probabilities, and what was seen in it."""
+def _pipeline(config: PredictConfig, predictor: Predictor, *, shows: bool) -> Pipeline:
+    explainer = None
+    if config.explain:
+        from maskcls.inference.explanation import Explainer
 
-    path: str
-    label: int
-    probabilities: np.ndarray
-    finding: FaceFinding
-    damage: str | None
+        explainer = Explainer(predictor)
+    return Pipeline(
+        predictor,
+        open_finder(config.faces, cache_dir=config.cache_dir),
+        min_size=config.faces.min_size,
+        keeps_pictures=config.save or config.report or shows,
+        explainer=explainer,
+    )
+
+
+def _shows(config: PredictConfig, source: Source) -> bool:
+    """Whether a window is shown.
+
+    Raises:
+        UserError: it was asked for, and there is no screen.
+    """
+    if config.show is True:
+        require_screen()
+    return config.show is True or (config.show == "auto" and _is_live(source) and has_screen())
+
+
+def _is_live(source: Source) -> bool:
+    """Whether answers are wanted at once: from cameras, and from addresses, most of which are streams."""
+    return any(isinstance(item, Camera | Address) for item in source.items)
+
+
+def _length(source: Source) -> int | None:
+    """Number of pictures of a source; None if it is not known, as of videos."""
+    paths = [item.path for item in source.items if isinstance(item, File)]
+    has_videos = any(path.suffix.lower() in VIDEO_SUFFIXES for path in paths)
+    return None if has_videos or len(paths) < len(source.items) else len(paths)
+
+
+def _outputs(
+    config: PredictConfig, run: Run, names: OutputNames, naming: Naming, resize: Resize
+) -> Iterator[AbstractContextManager[Output]]:
+    """What is written."""
+    yield write_rows(run.directory / f"predictions.{config.format}", naming)
+    yield plot_timelines(run.directory / "plots", naming)
+    if config.save:
+        yield save_annotated(names, naming, resize)
+    if config.report:
+        positive = None if naming.positive is None else naming.classes[naming.positive]
+        headline = Headline(str(config.ckpt), config.source, naming.classes, positive, naming.threshold)
+        yield write_gallery(run.directory / "gallery.html", headline, naming)
 
 
 @dataclass
-class Tally:
-    """What is remembered of the rows, however many there are.
+class Opened:
+    """The clips of a source, with sums over those that were gone through."""
 
-    Attributes:
-        counts: predicted images by class.
-        findings: what was found in each picture.
-        first: the first rows.
-        doubtful: the rows with the lowest probability of their class, lowest first.
-        unreadable: the reason for each file that cannot be read.
-        damaged: what is wrong with each file that was decoded in part.
-        remarks: what is odd about whole files, by path.
-    """
+    clips: Iterator[Clip]
+    skipped: int = 0
+    dropped: int = 0
+    undecodable: int = 0
 
-    counts: list[int]
-    findings: list[FaceFinding] = field(default_factory=list)
-    first: list[Row] = field(default_factory=list)
-    doubtful: list[Row] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-    damaged: list[str] = field(default_factory=list)
-    remarks: dict[str, str] = field(default_factory=dict)
-
-    def add(self, rows: Sequence[Row]) -> None:
-        """Remember some rows."""
-        for row in rows:
-            self.counts[row.label] += 1
-            self.findings.append(row.finding)
-            if row.damage:
-                self.damaged.append(f"{row.path}: {row.damage}")
-        self.first += rows[: SHOWN - len(self.first)]
-        self.doubtful = heapq.nsmallest(SHOWN, [*self.doubtful, *rows], key=_certainty)
+    def __iter__(self) -> Iterator[Clip]:
+        for clip in self.clips:
+            try:
+                yield clip
+            finally:
+                self.skipped += clip.counts.skipped
+                self.dropped += clip.counts.dropped
+                self.undecodable += clip.counts.undecodable
 
 
-def predict(config: PredictConfig, run: Run) -> None:
-    """Predict the images of ``source``; write ``predictions.csv``; report and count files that cannot be read.
+def _finish(config: PredictConfig, run: Run, source: Source, tally: Tally, opened: Opened) -> None:
+    """Record and say what was predicted, and what was not.
 
     Raises:
-        UserError: if the source holds no image, or none that can be read.
+        UserError: nothing could be read.
     """
-    files, left_out = find_images(config.source)
-    report_left_out(left_out)
-    prepare_cpu(config.threads)
-    predictor = maskcls.load(
-        config.ckpt, device=config.device, precision=config.precision, batch_size=config.batch_size
-    )
-    log.info("checkpoint %s, classes %s", config.ckpt, ", ".join(map(named, predictor.classes)))
-    finder = None
-    if config.faces.mode != "none":
-        detector = find_detector(config.faces.model, cache_dir=config.cache_dir)
-        finder = FaceFinder(detector, always_crop=config.faces.mode == "yunet")
-    tally, path = Tally([0] * len(predictor.classes)), run.directory / "predictions.csv"
-    with table(path) as write:
-        columns = [f"probability_{name}" for name in predictor.classes]
-        write(["path", "prediction", *columns, *(["face"] if finder else []), "damaged"])
-        for rows in _predicted(files, predictor, finder, tally):
-            tally.add(rows)
-            for row in rows:
-                numbers = [f"{p:.9g}" for p in row.probabilities]
-                faces = [row.finding] if finder else []
-                write([row.path, predictor.classes[row.label], *numbers, *faces, row.damage or ""])
-    predicted = sum(tally.counts)
-    counts = dict(zip(predictor.classes, tally.counts, strict=True))
     run.record.update(
-        images=predicted, classes=counts, unreadable=tally.unreadable, damaged=tally.damaged, left_out=left_out
+        tally.record(),
+        skipped_frames=opened.skipped,
+        dropped_frames=opened.dropped,
+        undecodable_packets=opened.undecodable,
+        left_out=dict(source.left_out),
     )
-    if not predicted:
-        such_as = f"none of its {len(files)} files can be read, such as " if len(files) > 1 else ""
-        raise UserError(f"source={config.source}: {such_as}{tally.unreadable[0]}")
-    _report(tally, [*map(named, predictor.classes)])
-    if finder:
-        report_faces(tally.findings)
-    summary = f"{counted(predicted, 'image')} predicted, {len(tally.unreadable)} unreadable"
-    log.info("%s; the table is %s", summary, path)
-
-
-def _predicted(
-    files: Sequence[Path], predictor: Predictor, finder: FaceFinder | None, tally: Tally
-) -> Iterator[list[Row]]:
-    """Yield the rows of each batch of files. Files that cannot be read, and remarks, go to the tally."""
-
-    def read(file: Path) -> tuple[Decoded, FaceFinding] | str:
-        try:
-            decoded = decode_file(file)
-        except UnreadableImageError as error:
-            return str(error)
-        face = finder.find(decoded.image) if finder else Face("none")
-        # photographs are large: each is resized before others are read
-        image = prepare_image(decoded.image, predictor.input_size, box=face.box, resize=predictor.resize)
-        return decoded._replace(image=image), face.finding
-
-    size = predictor.batch_size
-    for start in progress(range(0, len(files), size), total=len(files), phase="predict", size=size):
-        batch = files[start : start + size]
-        with in_threads(read, batch, usable_cores()) as results:
-            found = list(zip(map(str, batch), results, strict=True))
-        tally.unreadable += [result for _, result in found if isinstance(result, str)]
-        readable = [(path, *result) for path, result in found if not isinstance(result, str)]
-        tally.remarks |= {path: decoded.remark for path, decoded, _ in readable if decoded.remark}
-        if readable:
-            answers = predictor.answer_images([decoded.image for _, decoded, _ in readable])
-            yield [
-                Row(path, int(label), probabilities, finding, decoded.damage)
-                for (path, decoded, finding), label, probabilities in zip(
-                    readable, answers.predicted, answers.probabilities, strict=True
-                )
-            ]
-
-
-def _certainty(row: Row) -> float:
-    """The probability of the class that a row says."""
-    return float(row.probabilities[row.label])
-
-
-def _report(tally: Tally, classes: Sequence[str]) -> None:
-    """Show some rows, the number of images of each class, and what is odd about files.
-
-    Args:
-        classes: their names as they are shown.
-    """
-    total = sum(tally.counts)
-    some = {f"the first {SHOWN} images": tally.first, f"the {SHOWN} least certain images": tally.doubtful}
-    for which, rows in some.items() if total > SHOWN else [("all images", tally.first)]:
-        cells = [
-            (shortened(row.path, 70), classes[row.label], *(f"{p:.2%}" for p in row.probabilities)) for row in rows
-        ]
-        log.info("%s:", which)
-        for line in aligned([("file", "prediction", *classes), *cells]):
-            log.info("%s", line)
-    log.info("predicted:")
-    counts = zip(classes, tally.counts, strict=True)
-    for line in aligned([("class", "images", "share"), *((name, f"{n:,}", f"{n / total:.2%}") for name, n in counts)]):
-        log.info("%s", line)
-    for fault in tally.unreadable:
-        log.warning("unreadable, left out: %s", fault)
-    for fault in tally.damaged:
-        log.warning("damaged, predicted from what is left of it: %s", fault)
-    report_remarks(tally.remarks)
+    if not tally.pictures and tally.unreadable:
+        count = len(tally.unreadable)
+        such_as = f"none of its {count} files can be read, such as " if count > 1 else ""
+        raise UserError(f"source={source.given}: {such_as}{tally.unreadable[0]}")
+    report(tally)
+    for count, what, why in (
+        (tally.unanswered, "picture", "without a face, not classified"),
+        (tally.findings["none"], "picture", "without a face, classified as a whole"),
+        (tally.too_small, "face", "left out, because they are smaller than faces.min_size"),
+        (opened.skipped, "frame", "skipped (every, max_fps)"),
+        (opened.dropped, "frame", "dropped: they came faster than they were predicted"),
+        (opened.undecodable, "packet", "of damaged videos could not be decoded"),
+    ):
+        if count:
+            log.info("%s %s", counted(count, what), why)
+    seconds = run.record["seconds"]["predict"]
+    summary = f"{counted(tally.pictures, 'image')} predicted in {seconds:.1f} s, {len(tally.unreadable)} unreadable"
+    log.info("%s; the table is %s", summary, run.directory / f"predictions.{config.format}")

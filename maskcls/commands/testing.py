@@ -11,7 +11,7 @@ from maskcls.evaluation.facts import file_facts
 from maskcls.evaluation.measure import EvaluationData, open_reduced
 from maskcls.evaluation.results import SYNTHETIC_NOTE, evaluate_checkpoint, report_slices
 from maskcls.inference.predictor import Predictor
-from maskcls.models.checkpoint import load_checkpoint
+from maskcls.models.opening import open_network
 from maskcls.models.precision import Precision
 from maskcls.run import EVALUATION, Run
 from maskcls.training.data import TrainingData
@@ -38,17 +38,15 @@ def evaluate_on_test(
     tested = {}
     for name in ("best", "last") if config.test == "both" else (config.test,):
         path = run.checkpoints / f"{name}.safetensors"
-        checkpoint = load_checkpoint(path)
-        predictor = Predictor.of(
-            checkpoint, device, precision.name, config.data.eval_batch_size, "data.eval_batch_size"
-        )
+        trained = open_network(path, device=str(device), precision=precision.name)
+        predictor = Predictor.of(trained, config.data.eval_batch_size, "data.eval_batch_size")
         about = {
             "checkpoint": str(path.relative_to(run.directory)),
             "data_split": data.index.origin,
             **({"note": SYNTHETIC_NOTE} if data.is_synthetic else {}),
         }
         folder = run.directory / EVALUATION / ("test" if name == config.test or name == "best" else "test_last")
-        tested[name] = evaluate_checkpoint(folder, checkpoint, predictor, test, about, plot=config.plots)
+        tested[name] = evaluate_checkpoint(folder, trained.document, predictor, test, about, plot=config.plots)
         report_slices("test" if name == "best" else f"test, {name} checkpoint,", tested[name])
     keys = ("epoch", "accuracy", "balanced_accuracy", "accuracy_interval_95", "correct", "images", "loss")
     run.record["test"] = {name: {key: metrics[key] for key in keys} for name, metrics in tested.items()}

@@ -22,9 +22,7 @@ from maskcls.config.commands import (
     EvalDataConfig,
     EvalEvaluationConfig,
     EvaluationConfig,
-    FacesConfig,
     HealthConfig,
-    PredictConfig,
     TrainConfig,
     parse,
 )
@@ -47,14 +45,15 @@ from maskcls.config.model import (
 )
 from maskcls.config.optim import AdamConfig, OptimConfig, SGDConfig
 from maskcls.config.schedule import ConstantConfig, CosineConfig, OneCycleConfig, ScheduleConfig
+from maskcls.config.use import DemoConfig, ExportConfig, FacesConfig, PredictConfig, PredictFacesConfig
 
 __all__ = [
     "CONFIG_DIR", "SCHEMAS", "AdamConfig", "AnyDataConfig", "AuditConfig", "AuditDataConfig", "AugmentConfig",
-    "CheckpointConfig", "CompareConfig", "ConstantConfig", "CosineConfig", "DataConfig", "EarlyStoppingConfig",
-    "EvalConfig", "EvalDataConfig", "EvalEvaluationConfig", "EvaluationConfig", "FaceMask12KConfig", "FacesConfig",
-    "FlipAugmentConfig", "FolderConfig", "HealthConfig", "LightAugmentConfig", "ModelConfig", "MyCNNConfig",
-    "NoAugmentConfig", "OneCycleConfig", "OptimConfig", "PredictConfig", "Range", "ResNet18Config",
-    "RobustAugmentConfig", "SGDConfig", "ScheduleConfig", "SyntheticConfig", "TableConfig", "Text",
-    "TorchvisionConfig", "TrainConfig", "VGG16Config", "as_dictionary", "check_input_size", "convert", "describe",
-    "nearest", "parse",
+    "CheckpointConfig", "CompareConfig", "ConstantConfig", "CosineConfig", "DataConfig", "DemoConfig",
+    "EarlyStoppingConfig", "EvalConfig", "EvalDataConfig", "EvalEvaluationConfig", "EvaluationConfig", "ExportConfig",
+    "FaceMask12KConfig", "FacesConfig", "FlipAugmentConfig", "FolderConfig", "HealthConfig", "LightAugmentConfig",
+    "ModelConfig", "MyCNNConfig", "NoAugmentConfig", "OneCycleConfig", "OptimConfig", "PredictConfig",
+    "PredictFacesConfig", "Range", "ResNet18Config", "RobustAugmentConfig", "SGDConfig", "ScheduleConfig",
+    "SyntheticConfig", "TableConfig", "Text", "TorchvisionConfig", "TrainConfig", "VGG16Config", "as_dictionary",
+    "check_input_size", "convert", "describe", "nearest", "parse",
 ]  # fmt: skip

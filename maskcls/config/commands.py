@@ -27,6 +27,7 @@ from maskcls.config.types import (
     Threshold,
     WholeNumber,
 )
+from maskcls.config.use import DemoConfig, ExportConfig, FacesConfig, PredictConfig
 from maskcls.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -120,14 +121,6 @@ class EvalDataConfig:
 
 
 @dataclass(frozen=True)
-class FacesConfig:
-    """Whether faces are looked for and cut out first."""
-
-    mode: Literal["none", "auto", "yunet"]
-    model: Path | None
-
-
-@dataclass(frozen=True)
 class EvalEvaluationConfig:
     """How a checkpoint is measured."""
 
@@ -148,20 +141,6 @@ class EvalConfig:
     threads: Count | None
     precision: PrecisionChoice | None
     plots: bool
-
-
-@dataclass(frozen=True)
-class PredictConfig:
-    """The keys of maskcls-predict."""
-
-    ckpt: Path
-    source: str
-    faces: FacesConfig
-    cache_dir: Path
-    batch_size: Count | None
-    device: Device
-    threads: Count | None
-    precision: PrecisionChoice | None
 
 
 @dataclass(frozen=True)
@@ -200,8 +179,10 @@ SCHEMAS: dict[str, type] = {
     "train": TrainConfig,
     "eval": EvalConfig,
     "predict": PredictConfig,
+    "demo": DemoConfig,
     "audit": AuditConfig,
     "compare": CompareConfig,
+    "export": ExportConfig,
 }
 
 
@@ -228,6 +209,8 @@ def parse(command: str, values: Mapping[str, Any]) -> Any:
     if isinstance(config, EvalConfig):
         for contradiction in _contradictions_in_evaluation(config.data):
             raise UserError(contradiction)
+    if isinstance(config, ExportConfig) and config.int8 and config.format != "onnx":
+        raise UserError(f"int8=true contradicts format={config.format}: only ONNX files are written in int8")
     if isinstance(config, TrainConfig | EvalConfig | AuditConfig):
         for contradiction in _contradictions_in_table(config.data):
             raise UserError(contradiction)

@@ -9,14 +9,13 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
-from torch.nn import functional
 
 from maskcls.config.types import Resize
 from maskcls.data.decoder_messages import listening
 from maskcls.data.depth import has_16_bits, read_tiff, white_of
 from maskcls.data.formats import HEAD_BYTES, described, format_of
 from maskcls.data.heif import decode_heif
+from maskcls.data.resize import resized
 from maskcls.data.truncation import completed, has_more, is_cut_off
 from maskcls.errors import MACHINE_ERRORS, UserError
 
@@ -226,14 +225,7 @@ def resize_image(image: np.ndarray, size: int) -> np.ndarray:
     Returns:
         uint8 [size, size, 3].
     """
-    return _resized(image, size, size)
-
-
-def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    # OpenCV's bilinear resize does not antialias
-    batch = torch.from_numpy(image).permute(2, 0, 1)[None]
-    resized = functional.interpolate(batch, size=(height, width), mode="bilinear", antialias=True)
-    return resized[0].permute(1, 2, 0).numpy()
+    return resized(image, size, size)
 
 
 class Box(NamedTuple):
@@ -270,8 +262,27 @@ def square_image(image: np.ndarray, size: int, resize: Resize) -> np.ndarray:
     rows, columns = (max(1, round(size * length / max(height, width))) for length in (height, width))
     square = np.full((size, size, 3), BORDER, dtype=np.uint8)
     top, left = (size - rows) // 2, (size - columns) // 2
-    square[top : top + rows, left : left + columns] = _resized(image, rows, columns)
+    square[top : top + rows, left : left + columns] = resized(image, rows, columns)
     return square
+
+
+def input_region(height: int, width: int, box: Box | None, resize: Resize) -> tuple[int, int, int, int]:
+    """Where in an image the pixels are that `prepare_image` makes its result of.
+
+    Args:
+        height, width: of the image, in pixels.
+        box: the square that is cut out; None for none.
+        resize: as `square_image` takes it.
+
+    Returns:
+        Left, top, width and height in pixels. With ``pad`` the region reaches beyond the image.
+    """
+    if box is not None:
+        return box.left, box.top, box.side, box.side
+    if resize == "squeeze":
+        return 0, 0, width, height
+    side = (min if resize == "crop" else max)(height, width)
+    return (width - side) // 2, (height - side) // 2, side, side
 
 
 def prepare_image(

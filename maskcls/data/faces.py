@@ -1,18 +1,18 @@
-"""Finds faces in pictures with YuNet (Wu et al. 2023, https://doi.org/10.1007/s11633-023-1423-y), to cut them out."""
+"""Finds faces in pictures, to cut them out."""
 
 import hashlib
 import logging
-import threading
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
 
+from maskcls.config import FacesConfig
 from maskcls.cores import in_threads
 from maskcls.data.decode import Box, UnreadableImageError, decode_image
+from maskcls.data.detection import CROP, Detection, Detector
 from maskcls.errors import MACHINE_ERRORS, UserError
 from maskcls.files import replaced_atomically
 from maskcls.progress import progress
@@ -29,14 +29,8 @@ FILE_SIZE = 232_589
 FILE_DIGEST = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 TIMEOUT_SECONDS = 30
 
-# the detector sees every picture resized so that its longer side has so many pixels
-LONGER_SIDE = 480
-# the same for pictures that are face crops, which are quick to search
-LONGER_SIDE_OF_CROPS = 160
-# border around the resized picture, as a share of its longer side; without it a face that fills the picture is missed
-PADDING = 0.25
-# lowest score of a detection that counts as a face, 0..1
-MIN_SCORE = 0.6
+# size in pixels of the smallest face that is looked for in a picture whose face is to be cut out
+MIN_SIZE = 24
 # side of the square to cut out, as a multiple of the longer side of YuNet's box; 1 gives crops like the study's
 MARGIN = 1.0
 # with faces.mode=auto a picture stays whole if the square would have at least this share of its longer side
@@ -109,32 +103,28 @@ def _is_published(content: bytes) -> bool:
     return len(content) == FILE_SIZE and hashlib.sha256(content).hexdigest() == FILE_DIGEST
 
 
-class Detection(NamedTuple):
-    """A face in a picture, in pixels.
+def open_finder(faces: FacesConfig, *, cache_dir: Path) -> "FaceFinder | None":
+    """Return what finds faces as configured; None if whole pictures are classified. Raises as `find_detector` does."""
+    if faces.mode == "none":
+        return None
+    detector = find_detector(faces.model, cache_dir=cache_dir)
+    return FaceFinder(detector, always_crop=faces.mode == "yunet")
+
+
+class Detections(NamedTuple):
+    """All faces of a picture.
 
     Attributes:
-        left: left edge of the box around the face; it may be outside of the picture, as may all others.
-        top: its upper edge.
-        width: its width.
-        height: its height.
-        landmarks: float64 [5, 2], x and y of the eye on the left of the picture, the other eye, the tip of the nose,
-            the corner of the mouth on the left, and the other one.
+        faces: those that are large enough, each once; the highest score comes first.
+        left_out: number of faces that are too small.
     """
 
-    left: float
-    top: float
-    width: float
-    height: float
-    landmarks: np.ndarray
-
-    @property
-    def centre(self) -> tuple[float, float]:
-        """The x and y of the middle of the box."""
-        return self.left + self.width / 2, self.top + self.height / 2
+    faces: list[Detection]
+    left_out: int
 
 
 class FaceFinder:
-    """Finds the face in a picture. Threads may share a finder.
+    """Finds faces in pictures. Threads may share a finder.
 
     Args:
         model: the detector's file.
@@ -146,55 +136,36 @@ class FaceFinder:
     """
 
     def __init__(self, model: Path, *, always_crop: bool, key: str = "faces.model") -> None:
-        self.model = model
-        self.key = key
+        self.detector = Detector(model, key=key)
         self.always_crop = always_crop
-        self._own = threading.local()  # threads may not share a detector of OpenCV
-        self._detector()
 
-    def _detector(self) -> cv2.FaceDetectorYN:
-        if not hasattr(self._own, "detector"):
-            try:
-                self._own.detector = cv2.FaceDetectorYN.create(str(self.model), "", (320, 320), MIN_SCORE)
-            except cv2.error as error:
-                raise UserError(f"{self.key}={self.model}: not a detector that OpenCV can read: {error.err}") from None
-        return self._own.detector
+    def detect_all(self, image: np.ndarray, *, min_size: int) -> Detections:
+        """Detect all faces in an RGB image, uint8 [height, width, 3].
+
+        Args:
+            min_size: size in pixels, of the longer side of its box, from which a face counts; at least 1.
+        """
+        found = self.detector.detect_all(image, min_size)
+        faces = [face for face in found if face.size >= min_size]
+        return Detections(faces, len(found) - len(faces))
+
+    def detect(self, image: np.ndarray) -> Detection | None:
+        """Detect the face with the highest score in an RGB image, uint8 [height, width, 3], whatever its size."""
+        found = self.detector.detect_all(image, MIN_SIZE)
+        return found[0] if found else None
 
     def find(self, image: np.ndarray) -> Face:
         """Find the face with the highest score in an RGB image, uint8 [height, width, 3]."""
         height, width = image.shape[:2]
         detection = self.detect(image)
-        if detection is None:
-            return Face("none")
-        side = MARGIN * max(detection.width, detection.height)
+        return Face("none") if detection is None else self.crop_of(detection, width=width, height=height)
+
+    def crop_of(self, detection: Detection, *, width: int, height: int) -> Face:
+        """Return what a classifier gets to see of a face in a picture of this size."""
+        side = MARGIN * detection.size
         if not self.always_crop and side >= ALREADY_CUT_OUT * max(height, width):
             return Face("fills")
         return Face("found", square_around(detection.centre, side, width=width, height=height))
-
-    def detect(self, image: np.ndarray, longer_side: int = LONGER_SIDE) -> Detection | None:
-        """Detect the face with the highest score.
-
-        Args:
-            image: RGB uint8 [height, width, 3].
-            longer_side: pixels of the longer side of the picture that the detector sees.
-
-        Returns:
-            None if there is no face.
-        """
-        height, width = image.shape[:2]
-        scale = longer_side / max(height, width)
-        small = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))))
-        padding = round(PADDING * longer_side)
-        padded = cv2.copyMakeBorder(small, padding, padding, padding, padding, cv2.BORDER_CONSTANT)
-        detector = self._detector()
-        detector.setInputSize((padded.shape[1], padded.shape[0]))
-        _, faces = detector.detect(cv2.cvtColor(padded, cv2.COLOR_RGB2BGR))
-        if faces is None:
-            return None
-        best = faces[faces[:, -1].argmax()][:14].astype(np.float64)
-        points = (best.reshape(7, 2) - padding) / scale  # the second row is a size
-        left, top, *_ = points.ravel().tolist()
-        return Detection(left, top, float(best[2] / scale), float(best[3] / scale), points[2:])
 
 
 def square_around(centre: tuple[float, float], side: float, *, width: int, height: int) -> Box:
@@ -225,10 +196,10 @@ def find_landmarks(root: Path, paths: Sequence[str], finder: FaceFinder, threads
 
     def find(path: str) -> np.ndarray:
         try:
-            detection = finder.detect(decode_image(root / path), LONGER_SIDE_OF_CROPS)
+            detections = finder.detector.detect(decode_image(root / path), CROP)
         except UnreadableImageError:
             return nothing
-        return nothing if detection is None else detection.landmarks
+        return detections[0].landmarks if detections else nothing
 
     with in_threads(find, paths, threads) as faces:
         return np.stack(list(progress(faces, total=len(paths), phase="landmarks")))

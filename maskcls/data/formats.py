@@ -73,6 +73,8 @@ _OTHERS = (
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document or a thumbnail file of Windows"),
 )
 _RIFF_FORMS = {b"WEBP", b"AVI ", b"WAVE"}
+# where the packets of an MPEG transport stream begin, and how long they are
+_PACKETS = ((0, 188), (4, 192))
 _FILM_BOXES = {b"moov", b"mdat", b"wide", b"free", b"skip"}
 
 
@@ -136,7 +138,19 @@ def described(head: bytes) -> str:
         return "a PFM image of floats"
     if head[4:8] in _FILM_BOXES:
         return "a QuickTime (MOV) film"
+    if _is_transport_stream(head):
+        return "an MPEG film"
     return _named(head, _OTHERS) or _described_text(head) or "unknown content"
+
+
+def is_film(head: bytes) -> bool:
+    """Whether a file is a video, by its first `HEAD_BYTES` bytes; maskcls has a decoder for most of them."""
+    return described(head).endswith(" film")
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Whether each packet of 188 bytes begins with MPEG's sign; cameras write four bytes in front of each packet."""
+    return any({head[start + n * size : start + n * size + 1] for n in range(4)} == {b"G"} for start, size in _PACKETS)
 
 
 def _described_text(head: bytes) -> str | None:

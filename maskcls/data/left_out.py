@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from maskcls.data.formats import HEAD_BYTES, described, format_of
+from maskcls.data.formats import HEAD_BYTES, described, format_of, is_film
 from maskcls.errors import MACHINE_ERRORS
 from maskcls.wording import counted
 
@@ -19,6 +19,14 @@ IMAGE_SUFFIXES = frozenset(
     (
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".bmp", ".dib", ".webp", ".gif"),
         *(".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm"),
+    )
+)
+# endings that promise a video. ".ts" is missing: programs in TypeScript end so, too
+VIDEO_SUFFIXES = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".qt", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe", ".m2v", ".mts", ".m2ts"),
+        *(".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".vob", ".mxf", ".dv", ".y4m"),
+        *(".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc"),
     )
 )
 
@@ -110,16 +118,18 @@ def files_in(folder: Path) -> str:
     return counted(sum(len(names) for _, _, names in os.walk(folder)), "file")
 
 
-def left_out_reason(path: Path, *, is_regular: bool = False) -> str | None:
+def left_out_reason(path: Path, *, is_regular: bool = False, with_videos: bool = False) -> str | None:
     """Return why a file is left out, None if it is an image file, by its ending or its content.
 
     Args:
         is_regular: whether this is known to be a regular file, so that an image's ending is enough.
+        with_videos: whether videos are wanted, too.
     """
+    is_promised = path.suffix.lower() in (IMAGE_SUFFIXES | VIDEO_SUFFIXES if with_videos else IMAGE_SUFFIXES)
     try:
         if not is_regular and not stat.S_ISREG(path.stat().st_mode):
             return NO_FILE  # a pipe, a socket, a device: reading it may never end
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if is_promised:
             return None
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -129,8 +139,9 @@ def left_out_reason(path: Path, *, is_regular: bool = False) -> str | None:
         if isinstance(error, FileNotFoundError) and path.is_symlink():
             return f"{DANGLING}: {os.readlink(path)} does not exist"
         # an image that may not be read is listed, and reported when it is decoded
-        return None if path.suffix.lower() in IMAGE_SUFFIXES else f"{CLOSED}: {error.strerror}"
-    return None if format_of(head) else f"{NO_IMAGE}: {described(head)}"
+        return None if is_promised else f"{CLOSED}: {error.strerror}"
+    is_wanted = format_of(head) or (with_videos and is_film(head))
+    return None if is_wanted else f"{NO_IMAGE}: {described(head)}"
 
 
 def kind_of(reason: str) -> str:

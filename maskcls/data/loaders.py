@@ -1,14 +1,13 @@
 """Batches: gathered from the images of a split as uint8, and moved to the device."""
 
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from maskcls.cores import ahead
 from maskcls.data.streaming import Images
 
 # images and labels
@@ -96,7 +95,8 @@ class Loader:
         order = self.order()[start * self.batch_size :]
         if not len(order):  # Tensor.split would make one empty batch of it
             return
-        for images, labels in self._ahead(order) if self.resident is None else self._on_device(order, *self.resident):
+        batches = self._gathered(order) if self.resident is None else self._on_device(order, *self.resident)
+        for images, labels in batches:
             # channels last in memory, as the cache holds them: convolutions are fastest on this format
             yield images.permute(0, 3, 1, 2), labels
 
@@ -112,19 +112,8 @@ class Loader:
         for chosen in order.to(self.device).split(self.batch_size):
             yield images[chosen], labels[chosen]
 
-    def _ahead(self, order: Tensor) -> Iterator[Batch]:
-        """Gather batches in another thread, while earlier ones are in use."""
-        thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        try:
-            pending: deque[Future[Batch]] = deque()
-            for chosen in order.split(self.batch_size):
-                pending.append(thread.submit(self._gather, chosen))
-                if len(pending) > AHEAD:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:  # reached as well when the epoch is broken off: batches not begun are dropped
-            thread.shutdown(cancel_futures=True)
+    def _gathered(self, order: Tensor) -> Iterator[Batch]:
+        yield from ahead(self._gather, order.split(self.batch_size), AHEAD, name="loader")
 
     def _gather(self, chosen: Tensor) -> Batch:
         images, labels = torch.from_numpy(self.images[chosen.numpy()]), self.labels[chosen]

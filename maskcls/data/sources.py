@@ -1,5 +1,6 @@
 """Opens the data set of a configuration: finds it, downloads it or draws it, and lists its files."""
 
+import contextlib
 import logging
 import shlex
 import shutil
@@ -144,6 +145,26 @@ def split_dataset(config: AnyDataConfig, found: Index, groups: Groups | None) ->
             )
         return split_by_group(found, groups, **fractions, seed=config.split_seed), groups
     return cut_missing_splits(found, **fractions, seed=config.split_seed), groups
+
+
+def index_of_training(config: AnyDataConfig, fingerprint: str) -> Index | None:
+    """List the files of a training again, with their splits. Nothing is downloaded or drawn.
+
+    Args:
+        config: the data configuration of the training.
+        fingerprint: hash of its files.
+
+    Returns:
+        None if they are not there any more, or have changed since.
+    """
+    folder = drawn_folder(config) if isinstance(config, SyntheticConfig) else config.root
+    if not folder.exists():
+        return None
+    with contextlib.suppress(UserError):  # the folder holds something else now
+        own, _ = split_dataset(config, *list_dataset(config, folder))
+        if own.fingerprint() == fingerprint:
+            return own
+    return None
 
 
 def _known_groups(config: AnyDataConfig, index: Index, of_table: Groups | None) -> Groups | None:

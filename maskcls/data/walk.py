@@ -23,6 +23,12 @@ from maskcls.data.left_out import (
 )
 from maskcls.errors import MACHINE_ERRORS, UserError
 
+_IMAGE_SOURCES = "expected an image, a folder or a pattern such as photos/*.jpg"
+_SOURCES = (
+    "expected a picture, a video, a folder, a pattern such as photos/*.jpg, a text file of paths, the number of a "
+    "camera, an address such as rtsp://192.168.1.20/video, or - for standard input"
+)
+
 
 @dataclass
 class Listing:
@@ -37,7 +43,7 @@ class Listing:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def list_images(root: Path, folders: Iterable[str]) -> Listing:
+def list_images(root: Path, folders: Iterable[str], *, with_videos: bool = False) -> Listing:
     """List the files below folders, without those of `is_system`. Links to folders are followed.
 
     A file that two paths lead to is listed once: under its own path rather than by a link. Two names of one file (hard
@@ -46,11 +52,12 @@ def list_images(root: Path, folders: Iterable[str]) -> Listing:
     Args:
         root: folder that all paths are relative to.
         folders: the folders, such as ``Train/WithMask``; ``.`` stands for the root.
+        with_videos: list videos among the images.
 
     Raises:
         UserError: a folder cannot be listed.
     """
-    walk = _Walk(root, os.path.realpath(root))
+    walk = _Walk(root, os.path.realpath(root), with_videos)
     walk.listing.images = {folder: [] for folder in folders}
     for folder in walk.listing.images:
         if (root / folder).is_symlink():
@@ -70,6 +77,7 @@ class _Walk:
     Attributes:
         root: folder that all paths are relative to.
         real_root: the same without links.
+        with_videos: whether videos are listed among the images.
         listing: what was found.
         links: links to follow when all else is listed, each with the folder that was asked for.
         seen: the path of each folder and file that was listed, by its path without links.
@@ -77,6 +85,7 @@ class _Walk:
 
     root: Path
     real_root: str
+    with_videos: bool
     listing: Listing = field(default_factory=Listing)
     links: deque[tuple[str, str]] = field(default_factory=deque)
     seen: dict[str, str] = field(default_factory=dict)
@@ -123,7 +132,7 @@ class _Walk:
     def _add(self, top: str, path: str, real: str, *, is_regular: bool = False) -> None:
         if self._is_repeated(path, real):
             return
-        if reason := left_out_reason(self.root / path, is_regular=is_regular):
+        if reason := left_out_reason(self.root / path, is_regular=is_regular, with_videos=self.with_videos):
             self.listing.left_out[path] = reason
         else:
             self.listing.images[top].append(path)
@@ -175,11 +184,12 @@ def leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def find_images(source: str) -> tuple[list[Path], dict[str, str]]:
+def find_images(source: str, *, with_videos: bool = False) -> tuple[list[Path], dict[str, str]]:
     """Return the image files that ``source`` names, sorted, and why others are left out, by path.
 
     Args:
         source: a file of any name; a folder, searched with its subfolders; or a pattern such as photos/*.jpg.
+        with_videos: list videos among the images.
 
     Returns:
         The files, and the reasons: by paths relative to the folder, or as the pattern gives them.
@@ -192,19 +202,19 @@ def find_images(source: str) -> tuple[list[Path], dict[str, str]]:
         return [path], {}
     left_out: dict[str, str]
     if path.is_dir():
-        listing = list_images(path, ["."])
+        listing = list_images(path, ["."], with_videos=with_videos)
         files, left_out = [path / name for name in listing.images["."]], listing.left_out
     else:
-        files, left_out = _matching(path)
+        files, left_out = _matching(path, with_videos=with_videos)
     if not files:
-        kind = "this folder holds no image file" if path.is_dir() else "no such file, and no image file of this pattern"
+        file = "image or video file" if with_videos else "image file"
+        kind = f"this folder holds no {file}" if path.is_dir() else f"no such file, and no {file} of this pattern"
         found = f" ({'; '.join(summaries(left_out))})" if left_out else ""
-        expected = "expected an image, a folder or a pattern such as photos/*.jpg"
-        raise UserError(f"source={source}: {kind}{found}; {expected}")
+        raise UserError(f"source={source}: {kind}{found}; {_SOURCES if with_videos else _IMAGE_SOURCES}")
     return sorted(files), left_out
 
 
-def _matching(pattern: Path) -> tuple[list[Path], dict[str, str]]:
+def _matching(pattern: Path, *, with_videos: bool) -> tuple[list[Path], dict[str, str]]:
     """Return the image files that match a pattern, and why others are left out. Folders are not searched."""
     # brackets in the name of a folder that exists are part of its name
     folder = glob.escape(str(pattern.parent)) if pattern.parent.is_dir() else str(pattern.parent)
@@ -223,7 +233,7 @@ def _matching(pattern: Path) -> tuple[list[Path], dict[str, str]]:
             left_out[name] = f"{REPEATED}: is {first}"
         elif any(map(is_system, Path(name).parts[typed:])):
             left_out[name] = f"{SYSTEM} file"
-        elif reason := left_out_reason(Path(name)):
+        elif reason := left_out_reason(Path(name), with_videos=with_videos):
             left_out[name] = reason
         else:
             files.append(Path(name))

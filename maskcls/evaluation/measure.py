@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maskcls.cores import ahead
 from maskcls.data.cache import Storage, open_images
 from maskcls.data.image_files import ImageFiles
 from maskcls.data.index import Split
-from maskcls.data.loaders import LabelledImages, Loader
 from maskcls.data.streaming import Images
 from maskcls.evaluation.predictions import Predictions
 from maskcls.inference.predictor import Predictor
 from maskcls.progress import progress
+
+# batches that are gathered ahead of the one in use
+AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ def predict_split(
         MachineError: if a batch does not fit in memory.
     """
     size = predictor.batch_size
-    loader = Loader(LabelledImages(images, files.labels), size, predictor.network.device)
-    batches = progress(loader, total=len(files), phase=phase, size=size)
-    return Predictions.of(files, predictor.classes, predictor.answer(images for images, _ in batches), facts)
+    parts = [slice(start, start + size) for start in range(0, len(files), size)]
+    # a copy: slices of a memory map would be read from the disk while the network waits
+    gathered = ahead(lambda part: np.array(images[part]), parts, AHEAD)
+    batches = progress(gathered, total=len(files), phase=phase, size=size)
+    return Predictions.of(files, predictor.classes, predictor.answer(batches), facts)

@@ -12,7 +12,7 @@ from maskcls.evaluation.metrics import classification_metrics, reliability, slic
 from maskcls.evaluation.predictions import Predictions
 from maskcls.files import write_json
 from maskcls.inference.predictor import Predictor
-from maskcls.models.checkpoint import Checkpoint
+from maskcls.models.document import Document
 from maskcls.reporting.text import slice_title
 from maskcls.wording import counted, named
 
@@ -23,7 +23,7 @@ SYNTHETIC_NOTE = "synthetic faces: these figures prove that the program runs, an
 
 def evaluate_checkpoint(
     directory: Path,
-    checkpoint: Checkpoint,
+    document: Document,
     predictor: Predictor,
     data: EvaluationData,
     about: Mapping[str, Any],
@@ -34,7 +34,7 @@ def evaluate_checkpoint(
 
     Args:
         directory, about, plot: as `write_evaluation` takes them.
-        checkpoint: the checkpoint.
+        document: what the checkpoint holds beside tensors.
         predictor: its network, perhaps with another threshold.
         data: the images to measure on.
 
@@ -47,12 +47,12 @@ def evaluate_checkpoint(
     predictions, equalised = data.predicted_by(predictor)
     about = {
         "split": data.split,
-        "epoch": checkpoint.document.progress.epoch,
+        "epoch": document.progress.epoch,
         "temperature": predictor.calibration.temperature,
         "threshold": predictor.calibration.threshold,
         **about,
     }
-    positive = checkpoint.document.positive_class
+    positive = document.positive_class
     return write_evaluation(directory, predictions, positive, about, plot=plot, equalised=equalised)
 
 

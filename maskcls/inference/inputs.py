@@ -2,12 +2,12 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeGuard, Union
 
 import numpy as np
-from torch import Tensor
 
 from maskcls.data.decode import UnreadableImageError, decode_file, scaled_to_8_bits
 from maskcls.data.depth import white_of_tiff
@@ -15,10 +15,11 @@ from maskcls.errors import MACHINE_ERRORS, UserError
 
 if TYPE_CHECKING:
     import PIL.Image
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
-Image = Union[str, os.PathLike[str], np.ndarray, Tensor, "PIL.Image.Image"]
+Image = Union[str, os.PathLike[str], np.ndarray, "Tensor", "PIL.Image.Image"]
 Channels = Literal["rgb", "bgr"]
 
 
@@ -29,7 +30,7 @@ def is_path(image: object) -> TypeGuard[str | os.PathLike[str]]:
 
 def is_single(images: object) -> TypeGuard[Image]:
     """Whether this is one image, rather than several."""
-    if isinstance(images, np.ndarray | Tensor):
+    if isinstance(images, np.ndarray) or _is_tensor(images):
         # an array of paths, or of images of several sizes, stands for a list
         is_list = isinstance(images, np.ndarray) and images.dtype.kind in "OU"
         return images.ndim < (1 if is_list else 4)
@@ -69,7 +70,7 @@ def read_image(image: object, channels: Channels) -> np.ndarray:
             return _read_file(Path(os.path.expanduser(image)))
         if _is_pil(image):
             return _rgb_of_pil(image)
-        if isinstance(image, Tensor):
+        if _is_tensor(image):
             values = image.detach().cpu()
             # NumPy has no bfloat16
             return _rgb_of((values.double() if values.is_floating_point() else values).numpy(), 0, channels, image)
@@ -149,6 +150,11 @@ def _is_pil(image: object) -> "TypeGuard[PIL.Image.Image]":
     return isinstance(image, Image.Image)
 
 
+def _is_tensor(image: object) -> "TypeGuard[Tensor]":
+    torch = sys.modules.get("torch")  # who has a tensor has imported torch, which takes a second
+    return torch is not None and isinstance(image, torch.Tensor)
+
+
 def _not_an_image(given: object) -> UserError:
     return UserError(
         f"{_described(given)} is not an image: expected a path, a PIL image, an array [height, width, 3], "
@@ -157,7 +163,7 @@ def _not_an_image(given: object) -> UserError:
 
 
 def _described(given: object) -> str:
-    if isinstance(given, np.ndarray | Tensor):
+    if isinstance(given, np.ndarray) or _is_tensor(given):
         return f"{type(given).__name__} {list(given.shape)} of {given.dtype}"
     if name := getattr(given, "filename", ""):  # of an image that PIL opened
         return str(name)

@@ -2,25 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from typing import overload
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from maskcls.config import ModelConfig
-from maskcls.config.types import PrecisionChoice, Resize
+from maskcls.config.types import Resize
 from maskcls.cores import in_threads, usable_cores
 from maskcls.data.decode import square_image
-from maskcls.errors import UserError
+from maskcls.errors import UserError, explained
 from maskcls.inference.inputs import Channels, Image, as_images, is_path, is_single, read_image
 from maskcls.models.calibration import Answers, Calibration, answers_of
-from maskcls.models.checkpoint import Checkpoint
-from maskcls.models.memory import Demand, explained_memory, free_memory, inference_demand
-from maskcls.models.network import Network, predict_logits, restore_network
-from maskcls.models.precision import choose_precision
+from maskcls.models.network import Network, TrainedNetwork, predict_logits
 
 
 @dataclass(frozen=True)
@@ -66,37 +60,29 @@ class Predictor:
 
     @classmethod
     def of(
-        cls,
-        checkpoint: Checkpoint,
-        device: torch.device,
-        precision: PrecisionChoice | None = None,
-        batch_size: int | None = None,
-        batch_size_key: str = "batch_size",
+        cls, trained: TrainedNetwork, batch_size: int | None = None, batch_size_key: str = "batch_size"
     ) -> "Predictor":
-        """The predictor that a checkpoint describes.
+        """The predictor that a trained network's file describes.
 
         Args:
-            checkpoint: as `load_checkpoint` returns it.
-            device: where to compute.
-            precision: auto, float32, bfloat16 or float16; None for the precision of the training.
+            trained: as `maskcls.models.opening.open_network` returns it.
             batch_size: images at a time; None for as many as the training evaluated at a time.
             batch_size_key: what sets it, for messages.
 
         Raises:
-            UserError: if another version of maskcls wrote the checkpoint, or an argument is out of range.
+            UserError: if another version of maskcls wrote the file, or the batch size is out of range.
         """
         if batch_size is not None and batch_size < 1:
             raise UserError(f"batch_size={batch_size}: expected a whole number, at least 1")
-        document = checkpoint.document
-        chosen, _ = choose_precision(precision or document.precision, device)
+        document = trained.document
         return cls(
-            network=restore_network(checkpoint, chosen, device),
+            network=trained.network,
             model=document.model,
             classes=document.classes,
-            positive=checkpoint.positive,
-            calibration=checkpoint.calibration,
+            positive=document.positive,
+            calibration=document.calibration,
             input_size=document.input_size,
-            batch_size=batch_size or checkpoint.trained_with().eval_batch_size,
+            batch_size=batch_size or trained.trained_with().eval_batch_size,
             batch_size_key=batch_size_key,
             resize=document.resize,
         )
@@ -104,24 +90,19 @@ class Predictor:
     def __repr__(self) -> str:
         """Say what it predicts, in a line: a network has thousands of them."""
         about = f"{self.model.name}, classes={list(self.classes)}, input_size={self.input_size}"
-        return f"Predictor({about}, device={str(self.network.device)!r})"
+        return f"Predictor({about}, device={self.network.device!r})"
 
-    def answer(self, batches: Iterable[Tensor]) -> Answers:
+    def answer(self, batches: Iterable[np.ndarray]) -> Answers:
         """Predict prepared images.
 
         Args:
-            batches: uint8 [batch, 3, input_size, input_size] each, RGB, on the network's device; at least one.
+            batches: RGB, uint8 [batch, input_size, input_size, 3] each; at least one.
 
         Raises:
             MachineError: if a batch does not fit in memory.
         """
-        with explained_memory(self.batch_size_key, self.batch_size, self._free, self.demand):
+        with explained(lambda: self.network.out_of_memory(self.batch_size_key, self.batch_size)):
             return answers_of(predict_logits(self.network, batches), self.calibration, self.positive)
-
-    @cached_property
-    def _free(self) -> float:
-        """Bytes of memory that were free before the first batch."""
-        return free_memory(self.network.device)
 
     def answer_images(self, images: Sequence[np.ndarray]) -> Answers:
         """Predict a batch of images.
@@ -129,14 +110,7 @@ class Predictor:
         Args:
             images: RGB, uint8 [height, width, 3] each, of any sizes; at least one.
         """
-        resized = np.stack([square_image(image, self.input_size, self.resize) for image in images])
-        # channels last in memory, as in a batch of an evaluation
-        batch = torch.from_numpy(resized).to(self.network.device).permute(0, 3, 1, 2)
-        return self.answer([batch])
-
-    def demand(self) -> Demand:
-        """The memory that predicting takes."""
-        return inference_demand(self.model, len(self.classes), self.input_size)
+        return self.answer([np.stack([square_image(image, self.input_size, self.resize) for image in images])])
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # text is iterable, too

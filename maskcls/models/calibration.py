@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,11 @@ class Answers(NamedTuple):
     predicted: np.ndarray
 
 
-def answers_of(logits: Tensor, calibration: Calibration, positive: int | None) -> Answers:
+def answers_of(logits: np.ndarray, calibration: Calibration, positive: int | None) -> Answers:
     """Apply a calibration to logits.
 
     Args:
-        logits: float [images, classes], on the CPU.
+        logits: float [images, classes].
         calibration: its threshold is used only if there is a positive class.
         positive: index of the positive class, None to predict the most probable class.
     """
@@ -58,15 +56,16 @@ def answers_of(logits: Tensor, calibration: Calibration, positive: int | None) -
     return Answers(log_probabilities, probabilities, predicted)
 
 
-def log_softmax(logits: Tensor) -> np.ndarray:
+def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Logarithms of the probabilities: float64, so that none underflows; same shape as ``logits``."""
-    result: np.ndarray = torch.log_softmax(logits.double(), dim=1).numpy()
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return result
 
 
 def soften(log_probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities at a temperature: float64 [images, classes], rows sum to 1."""
-    from scipy.special import softmax
-
-    result: np.ndarray = softmax(log_probabilities / temperature, axis=1)
+    scaled = log_probabilities / temperature
+    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    result: np.ndarray = exponentials / exponentials.sum(axis=1, keepdims=True)
     return result

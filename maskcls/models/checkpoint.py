@@ -15,23 +15,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from maskcls.config import AnyDataConfig, as_dictionary, convert
+from maskcls.config import as_dictionary
 from maskcls.errors import UserError
-from maskcls.models import build_on_meta
-from maskcls.models.calibration import Calibration
-from maskcls.models.document import Document, read_document
+from maskcls.models.architecture import build_on_meta
+from maskcls.models.document import Document, one_line, read_document
 from maskcls.models.tensor_file import TensorFile, TensorFileError, read_metadata, read_tensors, write_tensors
-from maskcls.run import find_checkpoint
+from maskcls.run import ONNX_SUFFIX, find_checkpoint
 
 # start of the names of tensors that are not the network's; modules cannot have a slash in their names
 TRAINING = "training/"
 # bounds of a file: copies of the network (weights, average, optimizer's moments), and bytes of everything else
 MAX_COPIES, MAX_OTHER_BYTES = 8, 2**25
 OPTIMIZER, AVERAGE, RANDOM = f"{TRAINING}optimizer/", f"{TRAINING}average/", f"{TRAINING}random/"
-# images at a time that a checkpoint, which may be a stranger's, can ask for
-MAX_BATCH_SIZE = 1024
-# characters of a message that quotes a checkpoint
-MAX_MESSAGE = 300
 
 
 @dataclass(frozen=True)
@@ -66,17 +61,6 @@ class Checkpoint:
     path: Path | None = None
 
     @property
-    def calibration(self) -> Calibration:
-        """Temperature and threshold."""
-        return Calibration(self.document.temperature, self.document.threshold)
-
-    @property
-    def positive(self) -> int | None:
-        """Index of the positive class."""
-        name = self.document.positive_class
-        return None if name is None else self.document.classes.index(name)
-
-    @property
     def evaluated_weights(self) -> Mapping[str, Tensor]:
         """The network's state that validation measured: the average, if there is one."""
         return self.weights if self.snapshot is None or not self.snapshot.average else self.snapshot.average
@@ -85,20 +69,6 @@ class Checkpoint:
         """The same without what only resuming needs."""
         document = dataclasses.replace(self.document, training=None)
         return Checkpoint(self.evaluated_weights, document, path=self.path)
-
-    def trained_with(self) -> AnyDataConfig:
-        """The data configuration of the training. Its evaluation batch size is at most `MAX_BATCH_SIZE`.
-
-        Raises:
-            UserError: if another version of maskcls wrote it.
-        """
-        try:
-            config: AnyDataConfig = convert(self.document.config.get("data"), AnyDataConfig, "data")
-        except UserError as error:
-            file = f"ckpt={self.path}: " if self.path else ""
-            problem = "the checkpoint was written by another version of maskcls"
-            raise UserError(f"{file}{problem}: {_one_line(error)}") from None
-        return dataclasses.replace(config, eval_batch_size=min(config.eval_batch_size, MAX_BATCH_SIZE))
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, previous: Path | None = None) -> None:
@@ -128,7 +98,7 @@ def read_about(path: Path, key: str = "ckpt") -> tuple[Document, str]:
         metadata = read_metadata(path)
         return read_document(metadata.document), metadata.digest
     except (TensorFileError, UserError) as error:
-        raise UserError(f"{key}={path}: {_one_line(error)}") from None
+        raise UserError(f"{key}={path}: {one_line(error)}") from None
 
 
 def load_checkpoint(path: Path, key: str = "ckpt") -> Checkpoint:
@@ -142,6 +112,8 @@ def load_checkpoint(path: Path, key: str = "ckpt") -> Checkpoint:
         UserError: if the file is missing, damaged, or not a checkpoint of this version of maskcls.
     """
     path = find_checkpoint(path, key)
+    if path.suffix.lower() == ONNX_SUFFIX:
+        raise UserError(f"{key}={path}: an exported network, which is evaluated and used; here a checkpoint is needed")
     try:
         metadata = read_metadata(path)
         document = read_document(metadata.document)
@@ -152,7 +124,7 @@ def load_checkpoint(path: Path, key: str = "ckpt") -> Checkpoint:
         if checkpoint.snapshot is not None and checkpoint.snapshot.average:
             require_fit(checkpoint.snapshot.average, expected)
     except (TensorFileError, UserError) as error:
-        raise UserError(f"{key}={path}: {_one_line(error)}") from None
+        raise UserError(f"{key}={path}: {one_line(error)}") from None
     return dataclasses.replace(checkpoint, path=path)
 
 
@@ -162,11 +134,6 @@ def load_training(path: Path) -> Checkpoint:
     if checkpoint.snapshot is None:
         raise UserError(f"ckpt={path}: holds a network for inference only; a training resumes from last.safetensors")
     return checkpoint
-
-
-def _one_line(error: Exception) -> str:
-    """A message that may quote a stranger's file, as printable text of limited length."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(error)[:MAX_MESSAGE])
 
 
 def _checkpoint(tensors: Mapping[str, Tensor], document: Document) -> Checkpoint:

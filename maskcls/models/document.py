@@ -1,18 +1,24 @@
-"""The JSON document in a checkpoint: everything that is not a tensor, typed and checked."""
+"""The JSON document in the file of a trained network: everything that is not a tensor, typed and checked."""
 
+import dataclasses
 import json
 import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from maskcls.config import ModelConfig, Range, Text, check_input_size, convert
-from maskcls.config.types import Count, Fraction, NonNegative, Positive, Resize, WholeNumber
+from maskcls.config import AnyDataConfig, ModelConfig, Range, Text, check_input_size, convert
+from maskcls.config.types import Count, Fraction, NonNegative, Positive, PrecisionName, Resize, WholeNumber
 from maskcls.data.index import is_class_name
 from maskcls.data.statistics import Normalization
 from maskcls.errors import UserError
-from maskcls.models.tensor_file import without_duplicates
+from maskcls.files import without_duplicates
+from maskcls.models.calibration import Calibration
 
 VERSION = 3
+# images at a time that a file, which may be a stranger's, can ask for
+MAX_BATCH_SIZE = 1024
+# characters of a message that quotes a file
+MAX_MESSAGE = 300
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,7 @@ class Document:
     positive_class: str | None
     normalization: Normalization
     input_size: Annotated[int, Range(8, 4096)]
-    precision: Literal["float32", "bfloat16", "float16"]
+    precision: PrecisionName
     temperature: Positive
     threshold: Annotated[float, Range(0, math.nextafter(1, 2))]  # above 1, nothing is predicted positive
     data_fingerprint: Annotated[str, Text(r"[0-9a-f]{1,128}", "a hash in hexadecimal")]
@@ -163,6 +169,33 @@ class Document:
     resize: Resize = "squeeze"
     format: Literal["maskcls"] = "maskcls"
     version: Annotated[int, Range(VERSION, VERSION)] = VERSION
+
+    @property
+    def calibration(self) -> Calibration:
+        """Temperature and threshold."""
+        return Calibration(self.temperature, self.threshold)
+
+    @property
+    def positive(self) -> int | None:
+        """Index of the positive class."""
+        return None if self.positive_class is None else self.classes.index(self.positive_class)
+
+    def trained_with(self) -> AnyDataConfig:
+        """The data configuration of the training. Its evaluation batch size is at most `MAX_BATCH_SIZE`.
+
+        Raises:
+            UserError: if another version of maskcls wrote it.
+        """
+        try:
+            config: AnyDataConfig = convert(self.config.get("data"), AnyDataConfig, "data")
+        except UserError as error:
+            raise UserError(f"the checkpoint was written by another version of maskcls: {one_line(error)}") from None
+        return dataclasses.replace(config, eval_batch_size=min(config.eval_batch_size, MAX_BATCH_SIZE))
+
+
+def one_line(error: Exception) -> str:
+    """A message that may quote a stranger's file, as printable text of limited length."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(error)[:MAX_MESSAGE])
 
 
 def read_document(text: str) -> Document:

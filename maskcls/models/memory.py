@@ -2,8 +2,7 @@
 
 import sys
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from torch.utils._pytree import tree_leaves
 
 from maskcls.config import ModelConfig
 from maskcls.control_groups import MEMBERSHIP, ROOT, control_groups
-from maskcls.errors import MachineError, is_out_of_memory
-from maskcls.models import build_on_meta
+from maskcls.errors import MachineError
+from maskcls.models.architecture import build_on_meta
 
 # bytes that a process takes for each byte of tensors: allocators leave gaps, and convolutions use scratch space.
 # Measured for ResNet-18 at 224 pixels on the CPU: 1.8. Without memory that is kept for the next step: 1.2
@@ -137,39 +136,20 @@ def _left_in_groups(root: Path, membership: Path) -> float:
     return left
 
 
-def explained_memory(key: str, size: int, free: float, demand: Callable[[], Demand]) -> AbstractContextManager[None]:
-    """If the block runs out of memory, say which batch size is likely to fit.
+def out_of_memory(key: str, size: int, free: float, demand: Demand) -> MachineError:
+    """The error for a batch that did not fit, with advice.
 
     Args:
         key: configuration key that sets the batch size.
         size: the batch size.
         free: bytes that were free before.
-        demand: returns the memory that a batch takes.
-
-    Raises:
-        MachineError: in place of the library's own error.
+        demand: the memory that a batch takes.
     """
-    return explained(lambda: out_of_memory(key, size, free, demand()))
-
-
-@contextmanager
-def explained(explain: Callable[[], MachineError]) -> Iterator[None]:
-    """If the block runs out of memory, raise what ``explain`` returns in place of the library's own error."""
-    try:
-        yield
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        raise explain() from None
-
-
-def out_of_memory(key: str, size: int, free: float, demand: Demand) -> MachineError:
-    """The error for a batch that did not fit, with advice; the arguments are those of `advice`."""
     return MachineError(f"out of memory at {key}={size}: {advice(key, size, free, demand)}")
 
 
 def advice(key: str, size: int, free: float, demand: Demand) -> str:
-    """Say how much memory a batch size takes, and which batch size fits."""
+    """Say how much memory a batch size takes, and which batch size fits; the arguments are those of `out_of_memory`."""
     fits = min(demand.largest_batch(free), size // 2)
     needs = f"it takes some {gigabytes(demand.total(size))}, and {gigabytes(free)} were free"
     return f"{needs}; {key}={fits} should fit" if fits else f"{needs}; a smaller data.input_size takes less"

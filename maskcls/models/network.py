@@ -1,73 +1,72 @@
-"""Running a network on batches of images."""
+"""What predicts: the interface of a back end, and a trained network that is ready to run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from maskcls.models import build_on_meta
-from maskcls.models.checkpoint import Checkpoint
-from maskcls.models.normalize import Normalize
-from maskcls.models.precision import Precision
+from maskcls.config import AnyDataConfig
+from maskcls.errors import MachineError, UserError
+from maskcls.models.document import Document
 
 
 class Network(Protocol):
-    """What predicts: anything from images to logits. A back end implements this and nothing else."""
+    """Anything from images to logits. A back end implements this and nothing else."""
 
     @property
-    def device(self) -> torch.device:
-        """Where the images are expected."""
+    def device(self) -> str:
+        """Where it computes: cpu, cuda:N or mps."""
         ...
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Map images, uint8 [batch, 3, size, size], to logits, float32 [batch, classes], on the same device."""
+    @property
+    def precision(self) -> str:
+        """Number format of the forward pass."""
         ...
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Map RGB images, uint8 [batch, size, size, 3], to logits, float32 [batch, classes]."""
+        ...
+
+    def out_of_memory(self, key: str, size: int) -> MachineError:
+        """The error for a batch that does not fit in memory.
+
+        Args:
+            key: what sets the batch size.
+            size: the batch size.
+        """
+        ...
+
+
+def predict_logits(network: Network, batches: Iterable[np.ndarray]) -> np.ndarray:
+    """Run a network over batches, as `Network.logits` takes them; at least one.
+
+    Returns:
+        Logits, float32 [images, classes].
+    """
+    return np.concatenate([network.logits(images) for images in batches])
 
 
 @dataclass(frozen=True)
-class TorchNetwork:
-    """A network that torch runs.
+class TrainedNetwork:
+    """A trained network that is ready to run, and what its file says of it.
 
     Attributes:
-        model: from normalised images to logits.
-        normalize: from uint8 images to the model's input.
-        precision: number format of the forward pass.
-        device: where the model is.
-    """
-
-    model: nn.Module
-    normalize: Normalize
-    precision: Precision
-    device: torch.device
-
-    def logits(self, images: Tensor) -> Tensor:
-        """As `Network.logits`. The model must be in evaluation mode."""
-        inputs = self.normalize(images)
-        with self.precision.autocast():
-            logits: Tensor = self.model(inputs)
-        return logits.float()
-
-
-@torch.inference_mode()
-def predict_logits(network: Network, batches: Iterable[Tensor]) -> Tensor:
-    """Run a network over batches.
-
-    Args:
+        path: the file.
+        document: the document in the file.
         network: the network.
-        batches: uint8 [batch, 3, size, size] each, on the network's device.
-
-    Returns:
-        Logits, float32 [images, classes], on the CPU.
+        about: where and how it computes, in words.
     """
-    return torch.cat([network.logits(images) for images in batches]).cpu()
 
+    path: Path
+    document: Document
+    network: Network
+    about: str
 
-def restore_network(checkpoint: Checkpoint, precision: Precision, device: torch.device) -> TorchNetwork:
-    """Build a checkpoint's network on a device, in evaluation mode, with the weights that validation measured."""
-    document = checkpoint.document
-    model = build_on_meta(document.model, len(document.classes), document.input_size)
-    model.load_state_dict(checkpoint.evaluated_weights, assign=True)
-    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TorchNetwork(model.eval(), Normalize(document.normalization).to(device), precision, device)
+    def trained_with(self) -> AnyDataConfig:
+        """As `Document.trained_with`; an error names the file."""
+        try:
+            return self.document.trained_with()
+        except UserError as error:
+            raise UserError(f"ckpt={self.path}: {error}") from None

@@ -3,14 +3,13 @@
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from maskcls.config import nearest
+from maskcls.config.types import PrecisionChoice, PrecisionName
 from maskcls.errors import UserError
 
-PrecisionName = Literal["float32", "bfloat16", "float16"]
 DTYPES: dict[PrecisionName, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -62,7 +61,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(wanted)
 
 
-def choose_precision(name: Literal["auto"] | PrecisionName, device: torch.device) -> tuple[Precision, str]:
+def choose_precision(name: PrecisionChoice, device: torch.device) -> tuple[Precision, str]:
     """The precision that ``precision=name`` asks for, and the reason in words.
 
     ``auto`` chooses bfloat16 if the hardware multiplies it faster than float32, float16 on older GPUs, and float32

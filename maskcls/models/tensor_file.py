@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from maskcls.errors import MACHINE_ERRORS, is_out_of_memory
-from maskcls.files import replaced_atomically
+from maskcls.files import replaced_atomically, without_duplicates
 
 # keys of the file's metadata
 DOCUMENT, DIGEST = "maskcls", "sha256"
@@ -130,10 +130,7 @@ def _told_plainly() -> Iterator[None]:
 
 
 def read_metadata(path: Path) -> Metadata:
-    """Read the document and the digest, without the tensors. Raises as `read_tensors` does.
-
-    Names that occur twice are refused: programs would read such a file differently.
-    """
+    """Read the document and the digest, without the tensors. Raises as `read_tensors` does."""
     with _told_plainly(), path.open("rb") as file:
         start = file.read(LENGTH_BYTES)
         if start.startswith(ZIP):
@@ -152,15 +149,3 @@ def read_metadata(path: Path) -> Metadata:
     if not isinstance(document, str) or not isinstance(digest, str):
         raise TensorFileError("not a checkpoint of maskcls")
     return Metadata(document, digest)
-
-
-def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object from its members, for `json.loads`.
-
-    Raises:
-        ValueError: if two members have one name.
-    """
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise ValueError("a name occurs twice")
-    return members

@@ -13,6 +13,9 @@ from maskcls.files import replaced_atomically
 from maskcls.reporting.text import slice_title
 from maskcls.wording import counted
 
+# the file in a run directory
+MODEL_CARD = "model_card.md"
+
 
 def write_model_card(directory: Path, record: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> None:
     """Write the model card of a training.
@@ -23,7 +26,7 @@ def write_model_card(directory: Path, record: Mapping[str, Any], metrics: Mappin
         metrics: content of ``metrics.json`` on the test split; None where the model was not tested.
     """
     parts = [_heading(record), _data(record["data"]), _figures(record, metrics), _limits(record, metrics)]
-    with replaced_atomically(directory / "model_card.md") as temporary:
+    with replaced_atomically(directory / MODEL_CARD) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8", errors="backslashreplace")
 
 

@@ -9,6 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from maskcls.reporting import style
+from maskcls.reporting.palette import CLASS_COLOURS
+
+# points of a line over the time of a video
+TIMELINE_POINTS = 300
 
 
 def learning_curves(
@@ -206,3 +210,41 @@ def reliability_diagram(bins: Sequence[Mapping[str, float]], path: Path, title: 
         lower.bar(confidence, [part["images"] for part in bins], width=0.03, color=style.TRAIN)
         lower.set(xlabel="confidence (probability of the predicted class)", ylabel="images")
         style.use_log_scale(lower)
+
+
+def timeline(
+    seconds: np.ndarray, frames: np.ndarray, faces: np.ndarray, classes: Sequence[str], path: Path, title: str
+) -> None:
+    """Draw over the time of a video how many faces of each class are in a frame, and the share of each class.
+
+    Args:
+        seconds: int [n], seconds of the video in which frames were predicted.
+        frames: int [n], the number of these frames.
+        faces: int [n, classes], faces of each class in them.
+        classes: names of the classes, in the order of the columns.
+
+    Raises:
+        ValueError: There are no seconds.
+    """
+    if not len(seconds):
+        raise ValueError("no seconds to plot")
+    length = int(seconds.max()) + 1
+    step = -(-length // TIMELINE_POINTS)  # seconds in a point
+    points = -(-length // step)
+    unit, scale = ("minutes", 60) if length > 180 else ("seconds", 1)
+    edges = step * np.arange(points + 1) / scale
+    frames = np.bincount(seconds // step, frames, points)
+    faces = np.stack([np.bincount(seconds // step, of_class, points) for of_class in faces.T], axis=1)
+    # nothing is drawn where there is no frame, or no face
+    per_frame = faces / np.where(frames, frames, np.nan)[:, None]
+    shares = 100 * faces / np.where(faces.sum(axis=1), faces.sum(axis=1), np.nan)[:, None]
+    with style.drawing(path, title, width=9.5, height=4.5) as figure:
+        count, share = figure.subplots(2, 1, sharex=True)
+        for number, name in enumerate(classes):
+            look = {"color": CLASS_COLOURS[number % len(CLASS_COLOURS)], "linestyle": style.DASHES[number % 4]}
+            for panel, values in ((count, per_frame), (share, shares)):
+                panel.stairs(values[:, number], edges, label=style.shorten(name, 32), baseline=None, **look)
+        count.set_ylabel("faces in a frame")
+        count.set_ylim(bottom=0)
+        share.set(ylabel="share of faces (%)", ylim=(-3, 103), xlabel=f"time ({unit})", xlim=(0, edges[-1]))
+        count.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=4)

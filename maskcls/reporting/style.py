@@ -11,7 +11,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,18 @@ import matplotlib.style
 from matplotlib import colormaps, font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from maskcls.files import replaced_atomically
-from maskcls.reporting.text import display_width
+from maskcls.reporting.palette import BLUE, VERMILION
+from maskcls.reporting.text import display_width, encodable
 
 log = logging.getLogger(__name__)
 
-TRAIN, VALIDATION = "#0072B2", "#D55E00"  # Okabe and Ito's palette: colour-blind readers can tell them apart
+TRAIN, VALIDATION = BLUE, VERMILION
+DASHES = ("-", "--", "-.", ":")  # so that nobody depends on colours
 INK, MUTED, GRID = "#222222", "#666666", "#E3E3E3"
 CELLS = colormaps["Blues"]
 ROUND_STEPS = (1, 2, 5, 10)
@@ -87,34 +90,48 @@ def drawing(path: Path, title: str, *, width: float, height: float) -> Iterator[
     """
     installed = set(font_manager.get_font_names())
     fonts = [name for name in FONTS if name in installed]  # matplotlib would log each missing one
-    lines = [part for line in _encodable(title).splitlines() for part in _wrap(line, int(9 * width))]
+    lines = [part for line in encodable(title).splitlines() for part in _wrap(line, int(9 * width))]
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08, wspace=0.05)
     look = matplotlib.style.context({**STYLE, "font.family": fonts}, after_reset=True)
     with look, warnings.catch_warnings(), replaced_atomically(path) as temporary:
         # a letter that no installed font has is drawn as a box: a run must not fail because of it
         warnings.filterwarnings("always", NO_GLYPH, UserWarning)
-        warnings.showwarning = partial(_tell_once, warnings.showwarning)
+        warnings.showwarning = partial(_show_in_plain_words, warnings.showwarning)
         figure = Figure(figsize=(width, height + 0.1 + 0.2 * len(lines)), layout=layout)
         figure.suptitle("\n".join(lines), x=0.08 / width, ha="left")
         yield figure
         figure.savefig(temporary, format="png")
 
 
-def _tell_once(show: Callable[..., None], message: Warning | str, *arguments: Any) -> None:
-    """Show a warning of matplotlib; that of letters without a font in plain words, and once in a process."""
-    if not re.match(NO_GLYPH, str(message)):
+def _show_in_plain_words(show: Callable[..., None], message: Warning | str, *arguments: Any) -> None:
+    """Show a warning of matplotlib; that of letters without a font in plain words."""
+    if re.match(NO_GLYPH, str(message)):
+        _tell_once(str(message))
+    else:
         show(message, *arguments)
-    elif not _told:
-        _told.append(str(message))
+
+
+def _tell_once(reason: str) -> None:
+    """Tell that letters have no font, once in a process."""
+    if not _told:
+        _told.append(reason)
         log.warning(
-            "plots: no installed font has all letters of the names here, so some are drawn as boxes; a font such as "
-            "Noto Sans CJK draws them (on Debian and Ubuntu: apt install fonts-noto-cjk)"
+            "no installed font has all letters of the names here, so some are drawn as boxes; a font such as Noto Sans "
+            "CJK draws them (on Debian and Ubuntu: apt install fonts-noto-cjk)"
         )
 
 
-def _encodable(text: str) -> str:
-    """Replace bytes of a file name that are not UTF-8, which matplotlib refuses to draw."""
-    return text.encode(errors="replace").decode()
+@lru_cache(maxsize=64)
+def font_file(text: str) -> str:
+    """The file of an installed font that has all letters of a text, as far as there is one."""
+    installed = set(font_manager.get_font_names())
+    files = [font_manager.findfont(name) for name in FONTS if name in installed]
+    letters = {ord(letter) for letter in text}
+    lacking = {file: len(letters - FT2Font(file).get_charmap().keys()) for file in files}
+    file = min(lacking, key=lambda name: lacking[name])
+    if lacking[file]:
+        _tell_once(text)
+    return file
 
 
 def inches(names: Iterable[str]) -> float:
@@ -129,7 +146,7 @@ def _wrap(text: str, limit: int) -> list[str]:
 
 def shorten(text: str, limit: int) -> str:
     """Replace the middle of a text by an ellipsis, so that it takes at most ``limit`` columns."""
-    shortened = text = _encodable(text)
+    shortened = text = encodable(text)
     keep = len(text)
     while display_width(shortened) > limit:
         keep -= 1

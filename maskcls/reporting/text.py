@@ -10,6 +10,11 @@ def display_width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
+def encodable(text: str) -> str:
+    """Replace bytes of a file name that are not UTF-8, which can be neither drawn nor written."""
+    return text.encode(errors="replace").decode()
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Format a table as indented lines with left-aligned columns.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from maskcls.config import TrainConfig
 from maskcls.data.augment import build_augment
-from maskcls.models import build_model
+from maskcls.models.architecture import build_model
 from maskcls.models.normalize import Normalize
 from maskcls.models.precision import Precision
 from maskcls.training.optim import build_optimizer, build_schedule

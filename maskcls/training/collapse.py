@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from torch import Tensor, isclose
 
 from maskcls.config import ConstantConfig, CosineConfig, TrainConfig
 from maskcls.errors import TrainingError
@@ -123,7 +122,7 @@ def chance_loss(labels: Sequence[int], weights: Sequence[float] | None) -> float
     return float(-(shares * np.log(shares)).sum())
 
 
-def find_collapse(row: EpochRow, logits: Tensor, chance: float) -> Collapse | None:
+def find_collapse(row: EpochRow, logits: np.ndarray, chance: float) -> Collapse | None:
     """Tell whether a network has learned nothing.
 
     Either its loss is that of guessing, and it predicts a single class; or its loss has blown up, and validation is no
@@ -134,12 +133,12 @@ def find_collapse(row: EpochRow, logits: Tensor, chance: float) -> Collapse | No
         logits: logits of the validation images, float32 [images, classes].
         chance: as `chance_loss` returns it.
     """
-    predicted = logits.argmax(dim=1).unique()
+    predicted = np.unique(logits.argmax(axis=1))
     label = int(predicted[0]) if len(predicted) == 1 else None
     collapse = Collapse(row.epoch, label, row.train_loss, chance)
     if collapse.is_blown_up and row.val_loss >= NOTHING_LEARNED * chance:
         return collapse
-    is_dead = len(logits) > 1 and bool(isclose(logits, logits[0], rtol=0, atol=1e-6).all())
+    is_dead = len(logits) > 1 and bool(np.isclose(logits, logits[0], rtol=0, atol=1e-6).all())
     may_be_slow = row.step < (MIN_DEAD_STEPS if is_dead else MIN_STEPS)
     if may_be_slow or len(predicted) > 1 or row.train_loss < NOTHING_LEARNED * chance:
         return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from maskcls.config import ModelConfig, VGG16Config
 from maskcls.errors import UserError
-from maskcls.models import build_on_meta
+from maskcls.models.architecture import build_on_meta
 from maskcls.models.checkpoint import load_checkpoint, read_about
 from maskcls.models.document import Document
 from maskcls.training.state import TrainingState

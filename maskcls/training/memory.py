@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from maskcls.config import TrainConfig
-from maskcls.errors import MachineError, UserError
-from maskcls.models import build_on_meta
-from maskcls.models.memory import Demand, advice, explained, gigabytes, inference_demand, out_of_memory
+from maskcls.errors import MachineError, UserError, explained
+from maskcls.models.architecture import build_on_meta
+from maskcls.models.memory import Demand, advice, gigabytes, inference_demand, out_of_memory
 from maskcls.training.optim import moments
 
 log = logging.getLogger(__name__)

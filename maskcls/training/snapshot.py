@@ -73,7 +73,7 @@ def restore(state: TrainingState, checkpoint: Checkpoint, path: Path) -> None:
             state.average.n_averaged.fill_(training.average_updates)
         state.progress, state.rows = document.progress, list(training.rows)
         state.retries, state.has_collapsed = training.retries, training.has_collapsed
-        state.calibration = checkpoint.calibration
+        state.calibration = checkpoint.document.calibration
         _restore_optimizer(state, snapshot.optimizer)
         _restore_schedule(state)
         _restore_scaler(state, training.scaler)

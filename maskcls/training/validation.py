@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
 from maskcls.data.loaders import Loader
 from maskcls.evaluation.calibration import calibrate
 from maskcls.evaluation.metrics import balanced_accuracy
 from maskcls.models.calibration import Calibration, log_softmax
-from maskcls.models.network import TorchNetwork, predict_logits
 from maskcls.models.normalize import Normalize
+from maskcls.models.torch_network import Forward, predict_tensors
 from maskcls.training.state import TrainingState
 
 
@@ -25,7 +24,7 @@ class Validation:
         balanced_accuracy: mean over the classes of the share of their images that were predicted right, 0..1.
         largest_share: share of the images that are of the largest class, 0..1.
         never_predicted: for each class that has images but is predicted for none: its label and its images.
-        logits: float32 [images, classes], on the CPU.
+        logits: float32 [images, classes].
     """
 
     loss: float
@@ -33,7 +32,7 @@ class Validation:
     balanced_accuracy: float
     largest_share: float
     never_predicted: Mapping[int, int]
-    logits: Tensor
+    logits: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,8 @@ class Validator:
     def validate(self, state: TrainingState) -> Validation:
         """Predict all validation images. The model is left in evaluation mode."""
         state.model.eval()
-        network = TorchNetwork(state.evaluated_model.eval(), self.normalize, state.precision, self.batches.device)
-        logits = predict_logits(network, (images for images, _ in self.batches))
+        forward = Forward(state.evaluated_model.eval(), self.normalize, state.precision)
+        logits = predict_tensors(forward, (images for images, _ in self.batches))
         log_probabilities, labels = log_softmax(logits), self._labels()
         losses = -log_probabilities[np.arange(len(labels)), labels]
         predicted = log_probabilities.argmax(axis=1)

@@ -99,6 +99,9 @@ def test_spaces_around_the_equals_sign_are_named(command: Command) -> None:
         ("predict", ["photos", "my photos"], "photos", "source=photos"),
         ("predict", ["a.jpg", "new/b.jpg"], "a.jpg", "source=a.jpg"),
         ("eval", ["b.safetensors"], "b.safetensors", "ckpt=b.safetensors"),
+        ("predict", ["b.onnx", "photos"], "b.onnx", "ckpt=b.onnx source=photos"),
+        ("export", ["run"], "run", "ckpt=run"),
+        ("export", ["my runs/a"], "my runs/a", "'ckpt=my runs/a'"),
         ("eval", ["ckpt=run", "photos"], "photos", "data.root=photos"),
         ("eval", ["run", "labels.CSV"], "run", "ckpt=run data.table=labels.CSV"),
         ("audit", ["photos"], "photos", "data.root=photos"),
@@ -123,6 +126,11 @@ def test_a_path_without_its_key_is_named_with_it(
     limit = " It takes one source: a file, a folder, or a pattern such as photos/*.jpg" if is_cut else ""
     expected = f"maskcls-{command_name}: cannot read '{bare}': expected key=value; did you mean {meant}?{limit}\n"
     assert command(command_name, *typed) == Result(2, "", expected)
+
+
+def test_standard_input_needs_its_key(command: Command) -> None:
+    expected = "- is not an option: source=- reads a picture or a video from standard input"
+    assert command("predict", "ckpt=a", "-") == Result(2, "", f"maskcls-predict: {expected}\n")
 
 
 @pytest.mark.parametrize("text", ["~hydra/launcher", "~data.root"])

@@ -103,6 +103,17 @@ def test_a_path_reaches_the_configuration_as_it_was_typed(names: list[str]) -> N
     assert config.source == name
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("0", "-", "my photos/*.jpg", "udp://@239.0.0.1:1234", "rtsp://user:pw@host/x?y=1&z=a b#2"),
+        *("rtsp://user:p%40[w]{$@host:8554/Streaming/Channels/101", "http://[::1]:8080/live.ts", "list of paths.txt"),
+    ],
+)
+def test_a_source_reaches_the_configuration_as_it_was_typed(source: str) -> None:
+    assert config_of("predict", "ckpt=best.safetensors", f"source={source}").source == source
+
+
 def test_a_path_may_start_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert config_of("eval", "ckpt=~/a=b.safetensors", "data.root=~").data.root == tmp_path

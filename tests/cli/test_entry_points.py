@@ -12,7 +12,7 @@ from jobs import SYNTHETIC, Command, ReplaceJob, Result, failing
 
 import maskcls
 from maskcls import cli
-from maskcls.config import AuditConfig, CompareConfig, EvalConfig, PredictConfig, TrainConfig
+from maskcls.config import AuditConfig, CompareConfig, EvalConfig, ExportConfig, PredictConfig, TrainConfig
 from maskcls.errors import MachineError, TrainingError, UserError
 from maskcls.interrupts import Interrupted
 from maskcls.run import Run
@@ -54,6 +54,7 @@ for name, *arguments in calls:
         (cli.predict, "predict", "maskcls.commands.predict.predict", PredictConfig),
         (cli.audit, "audit", "maskcls.commands.audit.audit", AuditConfig),
         (cli.compare, "compare", "maskcls.commands.compare.compare", CompareConfig),
+        (cli.export, "export", "maskcls.commands.export.export", ExportConfig),
     ],
 )
 @pytest.mark.usefixtures("real_job")
@@ -72,6 +73,7 @@ def test_each_console_command_runs_its_job(
     typed = {"train": [SYNTHETIC], "eval": [f"ckpt={tmp_path}/best.safetensors"]}
     typed["predict"] = [*typed["eval"], f"source={tmp_path}/1.png"]
     typed["audit"] = [f"data.root={tmp_path}"]
+    typed["export"] = typed["eval"]
     (tmp_path / "run.json").touch()
     typed["compare"] = [f"runs=[{tmp_path},{tmp_path}]"]
     monkeypatch.setattr(sys, "argv", [f"maskcls-{name}", *typed[name]])

@@ -90,18 +90,6 @@ def test_a_folder_that_is_not_there_is_refused_in_one_line(command: Command, typ
         ("compare", "data=folder", "data=folder: maskcls-compare takes runs=[A,B] instead"),
         ("compare", "runs=a,b", "runs=a,b: a list stands in brackets, as in runs=[a,b]"),
         (
-            "predict",
-            "ckpt=a.safetensors source=rtsp://1.2.3.4/x",
-            "source=rtsp://1.2.3.4/x: maskcls does not read from addresses; save the images first: expected an image, "
-            "a folder or a pattern such as photos/*.jpg",
-        ),
-        (
-            "predict",
-            "ckpt=a.safetensors source=0",
-            "source=0: maskcls does not read from cameras; expected an image, a folder or a pattern such as "
-            "photos/*.jpg",
-        ),
-        (
             "eval",
             "ckpt=a.safetensors split=tset",
             "split=tset: expected one of train, val, test, all, or null; did you mean 'test'?",
@@ -141,8 +129,9 @@ def test_a_source_that_is_not_there_is_refused(command: Command, tmp_path: Path)
     (tmp_path / "best.safetensors").touch()
     assert_refused(
         command("predict", f"ckpt={tmp_path}/best.safetensors", "source=photos/*.jpg"),
-        "maskcls-predict: source=photos/*.jpg: no such file, and no image file of this pattern; expected an image, "
-        "a folder or a pattern such as photos/*.jpg",
+        "maskcls-predict: source=photos/*.jpg: no such file, and no image or video file of this pattern; expected a "
+        "picture, a video, a folder, a pattern such as photos/*.jpg, a text file of paths, the number of a camera, an "
+        "address such as rtsp://192.168.1.20/video, or - for standard input",
     )
 
 

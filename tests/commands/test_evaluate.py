@@ -231,7 +231,7 @@ def test_faces_are_cut_out_and_pictures_without_one_count(
             return Face("found", Box(0, 0, 12)) if image.shape[0] % 2 else Face("none")
 
     (tmp_path / "yunet.onnx").touch()
-    monkeypatch.setattr("maskcls.commands.evaluate.FaceFinder", Finder)
+    monkeypatch.setattr("maskcls.data.faces.FaceFinder", Finder)
     faces = ("faces.mode=auto", f"faces.model={tmp_path}/yunet.onnx")
     found = evaluated(tmp_path, f"ckpt={trained}", *faces) / "test"
     whole = evaluated(tmp_path, f"ckpt={trained}") / "test"

@@ -1,28 +1,39 @@
 """Predictions for image files: the same as evaluation's, and nothing invented for what cannot be read."""
 
+import json
 import logging
 import os
+import re
 import shutil
+import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
 import torch
 from configuration import config_of, small, start_run
+from images import write_image
 from runs import rewrite
 from tables import read_table
 
 import maskcls
 from maskcls.commands.predict import predict
+from maskcls.commands.showing import WindowClosedError
 from maskcls.commands.train import train
-from maskcls.data.decode import CUT_OFF, Box, Decoded, decode_file, decode_image
-from maskcls.data.faces import Face
+from maskcls.data.decode import CUT_OFF, Box, Decoded, decode_file
+from maskcls.data.detection import Detection
+from maskcls.data.faces import Detections, Face
 from maskcls.errors import MachineError, UserError
-from maskcls.models.checkpoint import MAX_BATCH_SIZE
+from maskcls.inference.pipeline import Pipeline
+from maskcls.interrupts import Interrupted
+from maskcls.models.document import MAX_BATCH_SIZE
 from maskcls.run import BEST, CHECKPOINTS
 
 
@@ -47,7 +58,7 @@ def test_a_folder_gets_the_probabilities_of_its_evaluation(trained: Path, datase
     table = read_table(trained / "evaluation/test/predictions.csv")
     evaluated = {str(dataset / row["path"]): row for row in table}
     assert record["images"] == len(rows) == len(evaluated) == 12
-    assert list(rows[0]) == ["path", "prediction", "probability_WithMask", "probability_WithoutMask", "damaged"]
+    assert {row["found"] for row in rows} == {""}  # no face was looked for
     for row in rows:
         assert row["prediction"] == evaluated[row["path"]]["prediction"]
         for name in ("probability_WithMask", "probability_WithoutMask"):
@@ -69,7 +80,7 @@ def test_the_table_is_shown(trained: Path, dataset: Path, tmp_path: Path, caplog
     shown = next(line for line in caplog.messages if "0.png" in line and "%" in line)
     assert rows[0]["prediction"] in shown
     assert f"{float(rows[0]['probability_WithMask']):.2%}" in shown
-    assert any(line.startswith("1 image predicted, 0 unreadable; the table is ") for line in caplog.messages)
+    assert re.fullmatch(r"1 image predicted in \d+\.\d s, 0 unreadable; the table is .*", caplog.messages[-1])
 
 
 def lines_after(caplog: pytest.LogCaptureFixture, heading: str) -> list[str]:
@@ -109,8 +120,8 @@ def test_files_are_read_in_threads_and_answered_in_order(
         time.sleep(0.02 if path.name < "3" else 0)
         return decode_file(path)
 
-    monkeypatch.setattr("maskcls.commands.predict.decode_file", slowly)
-    monkeypatch.setattr("maskcls.commands.predict.usable_cores", lambda: 4)
+    monkeypatch.setattr("maskcls.media.pictures.decode_file", slowly)
+    monkeypatch.setattr("maskcls.inference.pipeline.usable_cores", lambda: 4)
     rows, _ = predicted(tmp_path, f"ckpt={trained}", f"source={dataset / 'Test'}")
     assert [row["path"] for row in rows] == sorted(row["path"] for row in rows)
     assert len(threads) > 1
@@ -193,27 +204,168 @@ def test_a_name_that_is_not_utf8_is_written_with_escapes(trained: Path, dataset:
     assert Path(rows[0]["path"]).name == "\\udcb0\\udca1.png"
 
 
-def test_faces_are_cut_out_before_a_prediction(
-    trained: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Finder:
-        def __init__(self, model: Path, *, always_crop: bool) -> None:
-            assert always_crop
+class Finder:
+    """Finds a face in each column of 12 pixels that begins white; nothing in pictures of an odd height."""
 
-        def find(self, image: np.ndarray) -> Face:
-            return Face("found", Box(2, 3, 14)) if image.shape[0] % 2 else Face("none")
+    def __init__(self, model: Path, *, always_crop: bool, key: str = "") -> None:
+        self.always_crop = always_crop
 
+    def detect_all(self, image: np.ndarray, *, min_size: int) -> Detections:
+        white = [column for column in range(0, image.shape[1] - 11, 12) if (image[0, column] > 240).all()]
+        faces = [Detection(column, 2, 12, 12, np.zeros((5, 2)), 0.9) for column in white]
+        return Detections(
+            [face for face in faces if face.size >= min_size], sum(face.size < min_size for face in faces)
+        )
+
+    def crop_of(self, found: Detection, *, width: int, height: int) -> Face:
+        return Face("found", Box(int(found.left), 2, 12))
+
+
+@pytest.fixture
+def detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The key that names a detector, which `Finder` stands in for."""
     (tmp_path / "yunet.onnx").touch()
-    monkeypatch.setattr("maskcls.commands.predict.FaceFinder", Finder)
-    settings = (f"ckpt={trained}", f"source={dataset}/Test/WithMask", "faces.mode=yunet")
-    rows, _ = predicted(tmp_path, *settings, f"faces.model={tmp_path}/yunet.onnx")
-    assert {row["face"] for row in rows} == {"found", "none"}
+    monkeypatch.setattr("maskcls.data.faces.FaceFinder", Finder)
+    return f"faces.model={tmp_path}/yunet.onnx"
+
+
+def crowd(*columns: int, width: int = 60, seed: int = 0) -> np.ndarray:
+    """A picture with a face at some columns, RGB uint8."""
+    image = np.random.default_rng(seed).integers(0, 200, (40, width, 3), dtype=np.uint8)
+    image[0, list(columns)] = 255
+    return image
+
+
+def test_every_face_is_a_row_with_the_answer_for_its_crop(trained: Path, tmp_path: Path, detector: str) -> None:
+    write_image(tmp_path / "photos/a.png", crowd(36, 0))
+    write_image(tmp_path / "photos/b.png", crowd())
+    settings = (f"ckpt={trained}", f"source={tmp_path}/photos", detector, "faces.min_size=10")
+    rows, record = predicted(tmp_path, *settings, "faces.mode=auto")
+    assert [(Path(row["path"]).name, row["face"], row["found"], row["left"]) for row in rows] == [
+        ("a.png", "1", "found", "0"), ("a.png", "2", "found", "36"), ("b.png", "", "none", ""),
+    ]  # fmt: skip
     predictor = maskcls.load(trained, device="cpu")
-    for row in rows:
-        image = decode_image(Path(row["path"]))
-        seen = image[3:17, 2:16] if image.shape[0] % 2 else image
+    crops = [crowd(36, 0)[2:14, left : left + 12] for left in (0, 36)]
+    for row, seen in zip(rows, [*crops, crowd()], strict=True):
         expected = predictor.predict(seen).probabilities["WithMask"]
         assert float(row["probability_WithMask"]) == pytest.approx(expected, abs=1e-6)
+    assert (record["images"], record["answers"], record["found"]) == (2, 3, {"found": 2, "none": 1})
+
+
+def test_yunet_gives_no_answer_without_a_face(
+    trained: Path, tmp_path: Path, detector: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    write_image(tmp_path / "b.png", crowd())
+    rows, record = predicted(tmp_path, f"ckpt={trained}", f"source={tmp_path}/b.png", detector, "faces.mode=yunet")
+    assert [(row["found"], row["prediction"], row["probability_WithMask"]) for row in rows] == [("none", "", "")]
+    assert (record["images"], record["answers"], record["unanswered"]) == (1, 0, 1)
+    assert "1 picture without a face, not classified" in caplog.messages
+
+
+def test_small_faces_are_left_out_and_counted(
+    trained: Path, tmp_path: Path, detector: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    write_image(tmp_path / "a.png", crowd(0, 24))
+    settings = (f"ckpt={trained}", f"source={tmp_path}/a.png", detector, "faces.mode=auto", "faces.min_size=13")
+    rows, record = predicted(tmp_path, *settings)
+    assert [row["found"] for row in rows] == ["none"]
+    assert record["too_small"] == 2
+    assert "2 faces left out, because they are smaller than faces.min_size" in caplog.messages
+
+
+def video(path: Path, *images: np.ndarray, rate: int = 10) -> Path:
+    """Write a video without loss."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = images[0].shape[1], images[0].shape[0], "bgr0"
+        for image in images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgr0")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_video_gets_a_row_a_face_and_is_written_with_boxes(trained: Path, tmp_path: Path, detector: str) -> None:
+    source = video(tmp_path / "street.mkv", crowd(0), crowd(0, 24), crowd(), crowd(36))
+    settings = (f"ckpt={trained}", f"source={source}", detector, "faces.mode=auto", "faces.min_size=10", "save=true")
+    rows, _ = predicted(tmp_path, *settings)
+    assert [(row["frame"], row["seconds"], row["face"], row["found"]) for row in rows] == [
+        ("0", "0.000", "1", "found"), ("1", "0.100", "1", "found"), ("1", "0.100", "2", "found"),
+        ("2", "0.200", "", "none"), ("3", "0.300", "1", "found"),
+    ]  # fmt: skip
+    assert rows[3]["prediction"] == ""  # a frame without a face is nobody's portrait
+    folder = next(path for path in tmp_path.iterdir() if path.name.startswith("prediction"))
+    with av.open(str(folder / "annotated/street.mkv.mp4")) as container:
+        shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert [image.shape for image in shown] == [(40, 60, 3)] * 4
+    assert np.abs(shown[0].astype(int) - crowd(0)).mean() > 20  # something is drawn
+    assert (folder / "plots/timeline.png").is_file()
+
+
+def test_frames_are_skipped_by_rule_and_counted(
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    source = video(tmp_path / "street.mkv", *[crowd(0)] * 10)
+    rows, record = predicted(tmp_path, f"ckpt={trained}", f"source={source}", "every=4")
+    assert [row["frame"] for row in rows] == ["0", "4", "8"]
+    assert record["skipped_frames"] == 7
+    assert "7 frames skipped (every, max_fps)" in caplog.messages
+
+
+def test_what_was_seen_of_a_broken_video_is_kept(trained: Path, tmp_path: Path) -> None:
+    whole = video(tmp_path / "whole.mkv", *(crowd(0, seed=seed) for seed in range(50))).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
+    rows, record = predicted(tmp_path, f"ckpt={trained}", f"source={tmp_path}/cut.mkv")
+    assert 10 < len(rows) < 40
+    (reason,) = record["unreadable"]
+    assert reason.startswith(f"{tmp_path}/cut.mkv: cut off: it ends after ")
+
+
+@pytest.mark.parametrize("end", [Interrupted(signal.SIGINT), WindowClosedError()])
+def test_an_interrupted_prediction_is_written_like_a_whole_one(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    source = video(tmp_path / "street.mkv", *[crowd(0)] * 30)
+    run = Pipeline.run
+
+    def interrupted(self: Pipeline, clips: Any, **settings: Any) -> Iterator[Any]:
+        for number, seen in enumerate(run(self, clips, **settings)):
+            if number == 8:
+                raise end
+            yield seen
+
+    monkeypatch.setattr(Pipeline, "run", interrupted)
+    config = config_of("predict", "device=cpu", f"ckpt={trained}", f"source={source}", "save=true", "report=true")
+    begun = start_run(tmp_path / "run", config, "predict")
+    with pytest.raises(Interrupted) if isinstance(end, Interrupted) else nullcontext():
+        predict(config, begun)
+    assert len(read_table(tmp_path / "run/predictions.csv")) == begun.record["images"] == 8
+    with av.open(str(tmp_path / "run/annotated/street.mkv.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 8
+    assert (tmp_path / "run/gallery.html").is_file()
+
+
+def test_json_lines_and_the_gallery_are_written(trained: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", crowd())
+    config = config_of(
+        "predict", "device=cpu", f"ckpt={trained}", f"source={tmp_path}/a.png", "format=jsonl", "report=true"
+    )
+    predict(config, start_run(tmp_path / "run", config, "predict"))
+    (row,) = map(json.loads, (tmp_path / "run/predictions.jsonl").read_text().splitlines())
+    assert row["path"] == f"{tmp_path}/a.png"
+    assert "a.png" in (tmp_path / "run/gallery.html").read_text(encoding="utf-8")
+    assert not (tmp_path / "run/predictions.csv").exists()
+
+
+def test_a_window_needs_a_screen(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    write_image(tmp_path / "a.png", crowd())
+    with pytest.raises(UserError, match=r"^show=true: there is no screen here"):
+        predicted(tmp_path, f"ckpt={trained}", f"source={tmp_path}/a.png", "show=true")
 
 
 @pytest.mark.hostile

@@ -204,6 +204,13 @@ RANGES = {
     "EvalConfig.threads": "[1, inf)",
     "PredictConfig.batch_size": "[1, inf)",
     "PredictConfig.threads": "[1, inf)",
+    "PredictConfig.every": "[1, inf)",
+    "PredictConfig.max_fps": "(0, inf)",
+    "PredictFacesConfig.min_size": "[10, inf)",
+    "DemoConfig.port": "[1, 65535]",
+    "DemoConfig.threads": "[1, inf)",
+    "ExportConfig.images": "[1, inf)",
+    "ExportConfig.threads": "[1, inf)",
 }
 
 
@@ -256,9 +263,13 @@ NAMES: dict[str, tuple[str | bool, ...]] = {
     "TrainConfig.select": ("accuracy", "balanced_accuracy", "last"),
     "EvalConfig.split": ("train", "val", "test", "all"),
     "FacesConfig.mode": ("none", "auto", "yunet"),
+    "ExportConfig.format": ("onnx", "torch_export"),
     "CompareConfig.split": ("train", "val", "test", "test_last", "all"),
     "EvalConfig.precision": ("auto", "float32", "bfloat16", "float16"),
     "PredictConfig.precision": ("auto", "float32", "bfloat16", "float16"),
+    "PredictConfig.format": ("csv", "jsonl"),
+    "PredictConfig.show": ("auto", True, False),
+    "DemoConfig.precision": ("auto", "float32", "bfloat16", "float16"),
 }
 NAMED = [leaf for leaf in LEAVES if typing.get_origin(leaf.kind) is Literal and leaf.name != "name"]
 
@@ -318,6 +329,12 @@ OPTIONAL = {
     "PredictConfig.batch_size",
     "PredictConfig.threads",
     "PredictConfig.precision",
+    "PredictConfig.max_fps",
+    "PredictFacesConfig.min_size",
+    "DemoConfig.port",
+    "DemoConfig.threads",
+    "DemoConfig.precision",
+    "ExportConfig.threads",
 }
 
 
@@ -444,3 +461,9 @@ def test_folders_of_other_images_are_described_with_their_root(key: str) -> None
     assert refusal("eval", values("eval", data__root=None, data__table=None, **changes)) == (
         f"data.{key} needs data.root=FOLDER: the images of the training are read as in training"
     )
+
+
+def test_int8_is_a_matter_of_onnx() -> None:
+    assert parse("export", values("export", int8=True)).int8
+    message = "int8=true contradicts format=torch_export: only ONNX files are written in int8"
+    assert refusal("export", values("export", int8=True, format="torch_export")) == message

@@ -24,6 +24,7 @@ from maskcls.data.decode import (
     UnreadableImageError,
     decode_file,
     decode_image,
+    input_region,
     prepare_image,
     resize_image,
     square_image,
@@ -510,6 +511,21 @@ def test_the_faults_of_three_files_are_shown_and_all_are_kept() -> None:
     )
     one = {"a.jpg": "a.jpg: cut off"}
     assert str(UnreadableFilesError(one, 9, one)).startswith(f"1 of 9 image files is damaged; {ways}, use takes ")
+
+
+@pytest.mark.parametrize("resize", ["squeeze", "crop", "pad"])
+@pytest.mark.parametrize("shape", [(90, 150), (150, 90), (100, 100)])
+@pytest.mark.parametrize("box", [None, Box(20, 30, 40)])
+def test_the_region_is_where_the_pixels_are_from(resize: Resize, shape: tuple[int, int], box: Box | None) -> None:
+    """A black dot in a white image is found where the region says."""
+    row, column = 45, 50
+    image = np.full((*shape, 3), 255, np.uint8)
+    image[row - 2 : row + 3, column - 2 : column + 3] = 0
+    prepared = prepare_image(image, 200, box=box, resize=resize)
+    ys, xs = np.nonzero(prepared[..., 0] < 64)
+    left, top, width, height = input_region(*shape, box, resize)
+    found = left + width * (xs.mean() + 0.5) / 200, top + height * (ys.mean() + 0.5) / 200
+    assert found == pytest.approx((column + 0.5, row + 0.5), abs=0.5)
 
 
 @pytest.mark.realdata

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from images import scene
 
 from maskcls.data import faces as module
 from maskcls.data.decode import Box, decode_image
-from maskcls.data.faces import FaceFinder, find_detector, find_faces, report_faces, square_around
+from maskcls.data.faces import Face, FaceFinder, find_detector, find_faces, report_faces, square_around
 from maskcls.errors import UserError
 
 CONTENT = b"a detector" * 100
@@ -169,3 +170,33 @@ def test_faces_are_found_in_photographs_masked_or_not(yunet: Path, shared: Path)
         paths = sorted(f"{name}/{path.name}" for path in (root / name).iterdir())[:60]
         faces = find_faces(root, paths, FaceFinder(yunet, always_crop=False), threads=2)
         assert sum(face.finding != "none" for face in faces) >= 57
+
+
+@pytest.mark.realdata
+def test_all_faces_are_found_and_small_ones_counted(yunet: Path, shared: Path) -> None:
+    photograph = decode_image(shared / "data" / "wild_dev" / "WithoutMask" / "10.jpg")
+    small = cv2.resize(photograph, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    picture = np.full((600, 900, 3), 90, np.uint8)
+    for left, pasted in ((20, photograph), (460, photograph), (800, small)):
+        picture[100 : 100 + len(pasted), left : left + pasted.shape[1]] = pasted
+    finder = FaceFinder(yunet, always_crop=False)
+    (one,) = finder.detect_all(photograph, min_size=24).faces
+    everything = finder.detect_all(picture, min_size=20)
+    assert everything.left_out == 0
+    assert [face.size for face in everything.faces[:2]] == pytest.approx([one.size] * 2, rel=0.1)
+    assert everything.faces[2].size == pytest.approx(one.size / 4, rel=0.2)
+    scores = [face.score for face in everything.faces]
+    assert scores == sorted(scores, reverse=True)
+    large = finder.detect_all(picture, min_size=60)
+    assert (len(large.faces), large.left_out) in {(2, 0), (2, 1)}  # a small face may be missed
+
+
+@pytest.mark.realdata
+def test_prediction_and_evaluation_agree_on_a_picture_with_one_face(yunet: Path, shared: Path) -> None:
+    finder = FaceFinder(yunet, always_crop=False)
+    for path in sorted((shared / "data" / "wild_dev" / "WithMask").iterdir())[:20]:
+        image = decode_image(path)
+        height, width = image.shape[:2]
+        faces = finder.detect_all(image, min_size=module.MIN_SIZE).faces
+        best = finder.crop_of(faces[0], width=width, height=height) if faces else Face("none")
+        assert finder.find(image) == best

@@ -9,7 +9,7 @@ from images import scene
 from PIL import Image
 
 from maskcls.data.decode import decode_content
-from maskcls.data.formats import HEAD_BYTES, described, format_of
+from maskcls.data.formats import HEAD_BYTES, described, format_of, is_film
 
 SUFFIXES = {
     ".jpg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP", ".tiff": "TIFF", ".webp": "WEBP", ".avif": "AVIF",
@@ -110,6 +110,9 @@ def zip_archive() -> bytes:
         (b"\0\0\0\x08wide\0\0\0\x08mdat", "a QuickTime (MOV) film"),
         (b"RIFF\0\0\0\0AVI LIST", "an AVI film"),
         (b"\x1a\x45\xdf\xa3\x01\0\0\0", "an MKV or WebM film"),
+        ((b"G" + bytes(187)) * 5, "an MPEG film"),
+        ((bytes(4) + b"G" + bytes(187)) * 5, "an MPEG film"),
+        (b"G" + bytes(187) + b"G" + bytes(500), "unknown content"),
         (b"\xff\x0a\x7f\x12", "a JPEG XL image"),
         (b"II*\0\x10\0\0\0CR\x02\0", "a camera's raw photograph"),
         (b"PF\n4 4\n-1.0\n", "a PFM image of floats"),
@@ -119,3 +122,19 @@ def zip_archive() -> bytes:
 )
 def test_other_content_is_described(content: bytes, expected: str) -> None:
     assert described(content) == expected
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (brands(b"isom"), True),
+        (brands(b"qt  "), True),
+        (brands(b"M4A "), False),
+        (brands(b"heic"), False),
+        (encoded(".jpg"), False),
+        (b"a film", False),
+        (b"", False),
+    ],
+)
+def test_a_film_is_told_by_its_content(head: bytes, expected: bool) -> None:  # noqa: FBT001
+    assert is_film(head) is expected

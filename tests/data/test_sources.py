@@ -13,7 +13,7 @@ from maskcls.config import AnyDataConfig, FaceMask12KConfig, FolderConfig, Synth
 from maskcls.data import download, synthetic
 from maskcls.data.decode import decode_image
 from maskcls.data.index import Index, index_folder
-from maskcls.data.sources import open_dataset, require_dataset
+from maskcls.data.sources import index_of_training, open_dataset, require_dataset
 from maskcls.errors import UserError
 
 DRAWN = f"v{synthetic.DRAWING_VERSION}_seed3_6_4_2"
@@ -336,3 +336,23 @@ def test_other_images_than_the_public_ones_have_no_known_groups(
         f"{dataset} is not facemask12k, whose settings are used: for your own images, type "
         f"data=folder data.root={dataset}"
     ]
+
+
+def test_the_files_of_a_training_are_found_again(tmp_path: Path) -> None:
+    config = folder(write_dataset(tmp_path / "set", {"": 8}))
+    index = open_index(config)
+    assert index_of_training(config, index.fingerprint()) == index
+    assert index_of_training(config, "0123") is None
+    for entry in (tmp_path / "set").iterdir():
+        shutil.rmtree(entry)
+    assert index_of_training(config, index.fingerprint()) is None  # no class folders
+    shutil.rmtree(tmp_path / "set")
+    assert index_of_training(config, index.fingerprint()) is None
+
+
+def test_drawn_files_of_a_training_are_found_and_not_drawn_again(tmp_path: Path) -> None:
+    config = drawn(tmp_path / "drawn")
+    assert index_of_training(config, "0123") is None
+    assert not (tmp_path / "drawn").exists()
+    index = open_index(config)
+    assert index_of_training(config, index.fingerprint()) == index

@@ -282,6 +282,18 @@ def test_find_images_finds_none(photos: Path, source: str, reason: str) -> None:
     assert str(caught.value) == f"source={photos / source}: {reason.format(photos)}; {expected}"
 
 
+def test_videos_are_listed_where_they_are_wanted(root: Path) -> None:
+    make_files(root, "a.MP4", "b.jpg", "script.ts", "sound.mp3", "in/c.mkv")
+    write(root, film=b"\x1a\x45\xdf\xa3")
+    (root / "camera.ts").write_bytes((b"G" + bytes(187)) * 4)
+    files = [root / name for name in ("a.MP4", "b.jpg", "camera.ts", "film", "in/c.mkv")]
+    left_out = {"script.ts": "not an image: a text file", "sound.mp3": "not an image: a text file"}
+    assert find_images(str(root), with_videos=True) == (files, left_out)
+    assert find_images(f"{root}/**", with_videos=True)[0] == files
+    assert find_images(str(root))[0] == [root / "b.jpg"]
+    assert find_images(f"{root}/in/*.mkv", with_videos=True)[0] == [root / "in" / "c.mkv"]
+
+
 # --- through the commands ---
 
 

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from checkpoints import CLASSES, SIZE, inference_checkpoint
+from checkpoints import CLASSES, SIZE, inference_checkpoint, ready
 from images import write_image
-from torch import Tensor
 
 from maskcls.data.decode import prepare_image
 from maskcls.data.image_files import ImageFiles
@@ -17,7 +15,7 @@ from maskcls.data.streaming import StreamedImages
 from maskcls.errors import MachineError, UserError
 from maskcls.evaluation.measure import predict_split
 from maskcls.inference.predictor import Predictor
-from maskcls.models.network import TorchNetwork
+from maskcls.models.torch_network import TorchNetwork
 
 COUNT = 11
 FILES = Split(tuple(f"{number:02}.png" for number in range(COUNT)), tuple(number % 2 for number in range(COUNT)))
@@ -27,9 +25,7 @@ FACTS = {"side": np.arange(COUNT)}
 @pytest.fixture
 def predictor() -> Predictor:
     """A network of random weights that computes on four images at a time."""
-    return Predictor.of(
-        inference_checkpoint(positive_class=CLASSES[0], threshold=0.45), torch.device("cpu"), batch_size=4
-    )
+    return Predictor.of(ready(inference_checkpoint(positive_class=CLASSES[0], threshold=0.45)), batch_size=4)
 
 
 def pixels() -> np.ndarray:
@@ -60,7 +56,7 @@ def test_the_batch_size_changes_no_answer(
     computed = []
     real = TorchNetwork.logits
 
-    def logits(self: TorchNetwork, images: Tensor) -> Tensor:
+    def logits(self: TorchNetwork, images: np.ndarray) -> np.ndarray:
         computed.append(len(images))
         return real(self, images)
 
@@ -80,7 +76,7 @@ def test_streamed_images_give_the_answers_of_cached_ones(predictor: Predictor, t
 
 
 def test_memory_that_runs_out_is_explained(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> Tensor:
+    def fail(*_: object) -> np.ndarray:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(TorchNetwork, "logits", fail)

@@ -5,22 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from predictions import CLASSES, predictions_of
 from tables import read_table
-from torch import Tensor
 
 from maskcls.data.index import Split
 from maskcls.evaluation.predictions import Predictions
 from maskcls.models.calibration import UNCALIBRATED, Calibration, answers_of
 
-LOGITS = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.5]])
+LOGITS = np.array([[2.0, 0.0], [0.0, 1.0], [1.0, 0.5]])
 FILES = Split(("WithMask/a.png", "WithMask/b.png", "WithoutMask/c.png"), (0, 0, 1))
 FACTS = {"side": np.array([40, 50, 60]), "group": np.array(["x", "y", "x"], dtype=object)}
 
 
 def answered(
-    logits: Tensor = LOGITS, calibration: Calibration = UNCALIBRATED, positive: int | None = None
+    logits: np.ndarray = LOGITS, calibration: Calibration = UNCALIBRATED, positive: int | None = None
 ) -> Predictions:
     """Predictions for `FILES`, from logits."""
     return Predictions.of(FILES, CLASSES, answers_of(logits, calibration, positive), FACTS)
@@ -39,7 +37,7 @@ def test_answers_stand_with_their_files() -> None:
 
 
 def test_losses_do_not_underflow_and_have_no_sign() -> None:
-    predictions = answered(torch.tensor([[0.0, 400.0], [0.0, 400.0], [0.0, 400.0]]))
+    predictions = answered(np.array([[0.0, 400.0], [0.0, 400.0], [0.0, 400.0]]))
     assert predictions.losses.tolist() == [400.0, 400.0, 0.0]
     assert not np.signbit(predictions.losses[2])
 

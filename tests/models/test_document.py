@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from checkpoints import CLASSES, MODEL, Missing, changed, inference_checkpoint, row, training_document
+from configuration import config_of
 
 from maskcls.config import ResNet18Config, TorchvisionConfig, VGG16Config, as_dictionary
 from maskcls.data.statistics import Normalization
 from maskcls.errors import UserError
 from maskcls.models.document import (
+    MAX_BATCH_SIZE,
+    MAX_MESSAGE,
     VERSION,
     Document,
     EpochRow,
@@ -322,3 +325,49 @@ def test_a_document_of_an_older_version_squeezes() -> None:
     assert read_document(json.dumps(content)).resize == "squeeze"
     assert read_document(json.dumps(content | {"resize": "pad"})).resize == "pad"
     assert refusal(json.dumps(content | {"resize": "stretch"})) == "resize=stretch: expected one of squeeze, crop, pad"
+
+
+@pytest.mark.parametrize(("name", "expected"), [(None, None), (CLASSES[0], 0), (CLASSES[1], 1)])
+def test_the_positive_class_has_an_index(name: str | None, expected: int | None) -> None:
+    assert inference_checkpoint(positive_class=name).document.positive == expected
+
+
+def with_config(config: dict[str, Any]) -> Document:
+    return dataclasses.replace(inference_checkpoint().document, config=config)
+
+
+def test_the_data_of_the_training_is_known() -> None:
+    data = config_of("train", "data=synthetic", "data.eval_batch_size=100").data
+    assert with_config({"data": as_dictionary(data)}).trained_with() == data
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("size", [MAX_BATCH_SIZE + 1, 2**40])
+def test_a_checkpoint_cannot_ask_for_all_files_at_once(size: int) -> None:
+    data = as_dictionary(config_of("train", "data=synthetic").data) | {"eval_batch_size": size}
+    assert with_config({"data": data}).trained_with().eval_batch_size == MAX_BATCH_SIZE
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shards": 4}, "data.shards is not a key of data=synthetic: allowed are root"),
+        ({"root": 5}, "data.root=5: expected a path"),
+        ({"root": ""}, "data.root=: expected a path"),
+        ({"name": "imagenet\n" + "x" * 10**6}, "data.name=imagenet?xxx"),
+    ],
+    ids=range(4),
+)
+def test_a_configuration_of_another_version_is_refused(change: dict[str, Any], message: str) -> None:
+    data = as_dictionary(config_of("train", "data=synthetic").data) | change
+    with pytest.raises(UserError) as caught:
+        with_config({"data": data}).trained_with()
+    assert str(caught.value).startswith(f"the checkpoint was written by another version of maskcls: {message}")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < MAX_MESSAGE + 100
+
+
+def test_a_configuration_without_data_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^the checkpoint .* another version of maskcls: data=null: expected one of"):
+        with_config({}).trained_with()

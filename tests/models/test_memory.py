@@ -9,16 +9,15 @@ import torch
 from torch import nn
 
 from maskcls.config import ModelConfig, MyCNNConfig, ResNet18Config
-from maskcls.errors import MachineError, TrainingError
-from maskcls.models import build_model
+from maskcls.models.architecture import build_model
 from maskcls.models.memory import (
     OVERHEAD,
     RESERVE,
     Demand,
     _left_in_groups,
-    explained_memory,
     free_memory,
     inference_demand,
+    out_of_memory,
     peak_memory,
 )
 
@@ -130,49 +129,15 @@ def test_the_tightest_group_says_what_is_left(tmp_path: Path) -> None:
     assert _left_in_groups(root, tmp_path / "none") == float("inf")
 
 
-class OutOfMemoryError(RuntimeError):
-    """Named as torch's."""
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"),
-        RuntimeError("could not create a primitive"),
-    ],
-)
-def test_who_runs_out_of_memory_hears_what_fits(error: Exception) -> None:
+def test_who_runs_out_of_memory_hears_what_fits() -> None:
     demand = Demand(0.25e9, 0.125e9)  # 32 images take twice 4.25 GB
     expected = (
-        r"^out of memory at data.batch_size=32: it takes some 8.5 GB, and 4.0 GB were free; "
-        r"data.batch_size=8 should fit$"
+        "out of memory at data.batch_size=32: it takes some 8.5 GB, and 4.0 GB were free; data.batch_size=8 should fit"
     )
-    with pytest.raises(MachineError, match=expected), explained_memory("data.batch_size", 32, 4e9, lambda: demand):
-        raise error
+    assert str(out_of_memory("data.batch_size", 32, 4e9, demand)) == expected
 
 
 def test_advice_is_never_more_than_half_of_what_failed() -> None:
     demand = Demand(0, 1)
-    with (
-        pytest.raises(MachineError, match=r"batch_size=8 should fit$"),
-        explained_memory("batch_size", 16, 4e9, lambda: demand),
-    ):
-        raise MemoryError
-    with (
-        pytest.raises(MachineError, match=r"a smaller data.input_size takes less$"),
-        explained_memory("batch_size", 1, 4e9, lambda: demand),
-    ):
-        raise MemoryError
-
-
-@pytest.mark.parametrize(
-    "error", [RuntimeError("shapes differ"), TrainingError("the loss is nan"), ValueError("out of memory")]
-)
-def test_other_errors_pass(error: Exception) -> None:
-    def never() -> Demand:
-        raise AssertionError
-
-    with pytest.raises(type(error), match=str(error)), explained_memory("batch_size", 16, 4e9, never):
-        raise error
+    assert str(out_of_memory("batch_size", 16, 4e9, demand)).endswith("batch_size=8 should fit")
+    assert str(out_of_memory("batch_size", 1, 4e9, demand)).endswith("a smaller data.input_size takes less")

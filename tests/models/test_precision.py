@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 import torch
 
+from maskcls.config.types import PrecisionName
 from maskcls.errors import UserError
-from maskcls.models.precision import DTYPES, Precision, PrecisionName, choose_device, choose_precision
+from maskcls.models.precision import DTYPES, Precision, choose_device, choose_precision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda:0")
 

@@ -28,7 +28,6 @@ from maskcls.models.tensor_file import (
     TensorFileError,
     read_metadata,
     read_tensors,
-    without_duplicates,
     write_tensors,
 )
 
@@ -444,12 +443,6 @@ def test_a_machine_that_fails_is_no_damage(error: Exception, path: Path, monkeyp
     with pytest.raises(type(error)) as caught:
         read_tensors(path)
     assert caught.value is error
-
-
-def test_names_may_occur_once() -> None:
-    assert without_duplicates([("a", 1), ("b", 2)]) == {"a": 1, "b": 2}
-    with pytest.raises(ValueError, match=r"^a name occurs twice$"):
-        without_duplicates([("a", 1), ("b", 2), ("a", 1)])
 
 
 def test_a_file_that_was_replaced_between_two_looks_is_refused(path: Path) -> None:

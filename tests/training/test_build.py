@@ -10,8 +10,9 @@ from torch import nn
 from trainings import CPU, NORMALIZATION, batch_of, copy_of, normalize, same_weights
 
 from maskcls.config import OptimConfig
+from maskcls.config.types import PrecisionName
 from maskcls.errors import UserError
-from maskcls.models.precision import Precision, PrecisionName
+from maskcls.models.precision import Precision
 from maskcls.training.build import build_state, compiles
 from maskcls.training.loop import step
 from maskcls.training.state import TrainingState

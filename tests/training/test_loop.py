@@ -27,11 +27,12 @@ from trainings import (
     tiny_validator,
 )
 
+from maskcls.config.types import PrecisionName
 from maskcls.data.loaders import Batch
 from maskcls.errors import TrainingError
 from maskcls.interrupts import Interrupted, listening
 from maskcls.models.document import EpochRow, PartialEpoch
-from maskcls.models.precision import DTYPES, PrecisionName
+from maskcls.models.precision import DTYPES
 from maskcls.training import loop
 from maskcls.training.batches import TrainingBatches
 from maskcls.training.loop import NotFiniteError, fit, step, train_one_epoch

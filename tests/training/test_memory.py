@@ -19,7 +19,7 @@ from torch import nn
 from maskcls import cli
 from maskcls.config import ModelConfig, MyCNNConfig, TrainConfig
 from maskcls.errors import MachineError, UserError
-from maskcls.models import build_model
+from maskcls.models.architecture import build_model
 from maskcls.models.memory import OVERHEAD, Demand
 from maskcls.run import read_run
 from maskcls.training import memory
@@ -178,7 +178,7 @@ def test_auto_is_a_number_in_everything_that_is_written(dataset: Path, tmp_path:
     ("where", "key"),
     [
         ("maskcls.training.loop.step", "data.batch_size"),
-        ("maskcls.training.validation.predict_logits", "data.eval_batch_size"),
+        ("maskcls.training.validation.predict_tensors", "data.eval_batch_size"),
     ],
 )
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])

@@ -31,15 +31,16 @@ from trainings import (
 )
 
 from maskcls.config import MyCNNConfig, ResNet18Config
+from maskcls.config.types import PrecisionName
 from maskcls.data.loaders import LabelledImages, Loader
 from maskcls.data.statistics import STUDY
 from maskcls.errors import UserError
-from maskcls.models import build_model
+from maskcls.models.architecture import build_model
 from maskcls.models.calibration import Calibration
 from maskcls.models.checkpoint import Checkpoint, Snapshot, load_training, save_checkpoint
 from maskcls.models.document import Document
 from maskcls.models.normalize import Normalize
-from maskcls.models.precision import Precision, PrecisionName
+from maskcls.models.precision import Precision
 from maskcls.run import BEST, CHECKPOINTS, LAST, PREVIOUS, read_run
 from maskcls.training.batches import TrainingBatches
 from maskcls.training.build import build_state

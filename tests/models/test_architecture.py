@@ -9,7 +9,7 @@ import torchvision
 from torch import nn
 
 from maskcls.config import ModelConfig, MyCNNConfig, ResNet18Config, TorchvisionConfig, VGG16Config
-from maskcls.models import build_model
+from maskcls.models.architecture import build_model
 from maskcls.models.mycnn import MyCNN
 
 RESNET18 = ResNet18Config(name="resnet18", default_input_size=224, pretrained=True)

@@ -1,0 +1,88 @@
+"""The demo command: a page in the browser to try a model on."""
+
+import logging
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import maskcls
+from maskcls.commands.outputs import Naming
+from maskcls.config import DemoConfig
+from maskcls.data.faces import open_finder
+from maskcls.errors import UserError
+from maskcls.inference.pipeline import Pipeline
+from maskcls.reporting.model_card import MODEL_CARD
+from maskcls.run import Run, find_checkpoint
+from maskcls.wording import named
+
+if TYPE_CHECKING:
+    import gradio
+
+log = logging.getLogger(__name__)
+
+# addresses that other computers cannot reach
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# larger files are refused by the page
+MAX_FILE = "100mb"
+
+
+def demo(config: DemoConfig, run: Run) -> None:
+    """Serve the page until the process is asked to stop. Pictures are kept for as long, in a temporary folder.
+
+    Raises:
+        UserError: if Gradio is not installed, or the address cannot be used.
+    """
+    predictor = maskcls.load(
+        config.ckpt, device=config.device, precision=config.precision, threads=config.threads or "auto"
+    )
+    log.info("checkpoint %s, classes %s", config.ckpt, ", ".join(map(named, predictor.classes)))
+    finder = open_finder(config.faces, cache_dir=config.cache_dir)
+    pipeline = Pipeline(predictor, finder, min_size=config.faces.min_size, keeps_pictures=True)
+    naming = Naming(predictor.classes, predictor.positive, predictor.calibration.threshold)
+    with tempfile.TemporaryDirectory(prefix="maskcls-demo-") as folder:
+        # Gradio reads these when it is imported
+        os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False")
+        page, theme = _page(pipeline, naming, _model_card(find_checkpoint(config.ckpt)))
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks its own server whether it is there
+        try:
+            _, address, _ = page.launch(
+                server_name=config.host,
+                server_port=config.port,
+                prevent_thread_lock=True,
+                quiet=True,
+                share=False,
+                ssr_mode=False,
+                max_file_size=MAX_FILE,
+                footer_links=[],
+                theme=theme,
+            )
+        except OSError as error:
+            raise UserError(
+                f"port={config.port}: cannot serve at {config.host}: {error}; port=null takes a free one"
+            ) from None
+        if config.host not in LOOPBACK:
+            log.warning("host=%s: everybody who can reach this computer can use the page", config.host)
+        log.info("the page is at %s; Ctrl-C ends it", address)
+        try:
+            while True:
+                time.sleep(3600)
+        finally:
+            page.close(verbose=False)
+
+
+def _page(pipeline: Pipeline, naming: Naming, model_card: str | None) -> "tuple[gradio.Blocks, gradio.themes.Base]":
+    try:
+        from maskcls.commands.demo_page import THEME, build_page
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "gradio":
+            raise
+        raise UserError("maskcls-demo needs Gradio: pip install 'maskcls[demo]'") from None
+    return build_page(pipeline, naming, model_card), THEME
+
+
+def _model_card(checkpoint: Path) -> str | None:
+    """The model card of a checkpoint in its run directory; None if there is none."""
+    path = checkpoint.parent.parent / MODEL_CARD
+    return path.read_text(encoding="utf-8") if path.is_file() else None
