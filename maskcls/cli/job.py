@@ -1,6 +1,7 @@
 """Runs one job of a command in its directory, and records and shows how it ended."""
 
 import contextlib
+import dataclasses
 import logging
 import re
 import sys
@@ -16,9 +17,10 @@ from maskcls.cli.arguments import parse_overrides
 from maskcls.cli.composition import plain
 from maskcls.cli.console import one_line
 from maskcls.cli.resumption import how_to_continue, is_done, resumed_config
-from maskcls.config import parse
+from maskcls.config import PredictConfig, parse
 from maskcls.errors import MACHINE_ERRORS, MachineError, MaskclsError, is_out_of_memory
 from maskcls.interrupts import leave
+from maskcls.media.source import without_password
 from maskcls.run import Run, read_run
 
 log = logging.getLogger(__name__)
@@ -79,11 +81,19 @@ def run_job(composed: DictConfig) -> float | None:
             run = Run.resume(directory, overrides)
         else:
             config = parse(command, plain(composed) | ({"resume": None} if command == "train" else {}))
-            run = Run.start(directory, command, config, overrides)
+            run = Run.start(directory, command, *_without_passwords(config, overrides))
     except (MaskclsError, OSError) as error:
         # there is no record to write this to, so it ends a sweep, too
         sys.exit(_show(error, command, directory)[1])
     return _work(command, config, run, is_sweep=hydra_config.mode == RunMode.MULTIRUN)
+
+
+def _without_passwords(config: Any, overrides: list[str]) -> tuple[Any, list[str]]:
+    """What is recorded of a configuration and of what was typed: addresses of streams may hold a password."""
+    shown = [without_password(text) for text in overrides]
+    if isinstance(config, PredictConfig):
+        config = dataclasses.replace(config, source=without_password(config.source))
+    return config, shown
 
 
 def _work(command: str, config: Any, run: Run, *, is_sweep: bool) -> float | None:

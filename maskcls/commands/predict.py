@@ -63,7 +63,7 @@ def predict(config: PredictConfig, run: Run) -> None:
     ended: BaseException | None = None
     with run.phase("predict"), ExitStack() as stack:
         names = OutputNames(run.directory / "annotated", source.folder)
-        wanted = _outputs(config, run, names, naming, predictor.resize)
+        wanted = _outputs(config, run, source, names, naming, predictor.resize)
         outputs = [tally.add, *map(stack.enter_context, wanted)]
         if shows:
             outputs.append(stack.enter_context(show_window(naming, predictor.resize, f"maskcls, {source.given}")))
@@ -119,7 +119,7 @@ def _length(source: Source) -> int | None:
 
 
 def _outputs(
-    config: PredictConfig, run: Run, names: OutputNames, naming: Naming, resize: Resize
+    config: PredictConfig, run: Run, source: Source, names: OutputNames, naming: Naming, resize: Resize
 ) -> Iterator[AbstractContextManager[Output]]:
     """What is written."""
     yield write_rows(run.directory / f"predictions.{config.format}", naming)
@@ -128,7 +128,7 @@ def _outputs(
         yield save_annotated(names, naming, resize)
     if config.report:
         positive = None if naming.positive is None else naming.classes[naming.positive]
-        headline = Headline(str(config.ckpt), config.source, naming.classes, positive, naming.threshold)
+        headline = Headline(str(config.ckpt), source.given, naming.classes, positive, naming.threshold)
         yield write_gallery(run.directory / "gallery.html", headline, naming)
 
 

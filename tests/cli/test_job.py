@@ -25,7 +25,7 @@ from jobs import (
 )
 
 from maskcls.cli.job import _slug, run_job
-from maskcls.config import TrainConfig, parse
+from maskcls.config import PredictConfig, TrainConfig, parse
 from maskcls.errors import TrainingError, UserError
 from maskcls.run import Run, read_run
 
@@ -256,3 +256,20 @@ def test_a_launcher_can_send_the_job_to_another_process() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(run_job), capture_output=True, check=True)
     assert result.stdout == b"run_job True False\n"
+
+
+def test_the_password_of_a_stream_is_not_recorded(command: Command, job: ReplaceJob, tmp_path: Path) -> None:
+    address = "rtsp://me:secret@192.168.1.20/video"
+
+    def predict(config: PredictConfig, run: Run) -> None:
+        assert config.source == address
+
+    job(predict)
+    (tmp_path / "best.safetensors").touch()
+    directory = tmp_path / "prediction"
+    typed = (f"ckpt={tmp_path}/best.safetensors", f"source={address}", f"hydra.run.dir={directory}")
+    assert command("predict", *typed).status == 0
+    written = {path.name: path.read_text() for path in directory.rglob("*") if path.is_file()}
+    assert "rtsp://me:***@192.168.1.20/video" in written["run.json"]
+    assert "rtsp://me:***@192.168.1.20/video" in written["config.yaml"]
+    assert not [name for name, text in written.items() if "secret" in text]

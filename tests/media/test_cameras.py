@@ -8,8 +8,9 @@ from videos import parted
 from maskcls.errors import UserError
 from maskcls.media import live
 from maskcls.media.cameras import camera_clip
+from maskcls.media.clips import clips
 from maskcls.media.selection import Selection
-from maskcls.media.source import Camera
+from maskcls.media.source import Camera, Source
 
 
 class _Capture:
@@ -36,7 +37,7 @@ class _Capture:
 @pytest.fixture(autouse=True)
 def camera(monkeypatch: pytest.MonkeyPatch) -> type[_Capture]:
     monkeypatch.setattr(cv2, "VideoCapture", _Capture)
-    monkeypatch.setattr(live, "PAUSES", (0.2,))
+    monkeypatch.setattr(live, "PAUSES", (0.6,))
     monkeypatch.setattr(_Capture, "opened", ())
     monkeypatch.setattr(_Capture, "released", 0)
     return _Capture
@@ -67,5 +68,5 @@ def test_a_camera_without_pictures_is_refused(camera: type[_Capture], number: in
 def test_a_machine_without_cameras(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.undo()
     with pytest.raises(UserError, match="camera 99: there is no such camera"):
-        list(camera_clip(Camera(99), Selection()))
+        [list(clip) for clip in clips(Source("99", [Camera(99)]))]
     assert capfd.readouterr() == ("", "")
