@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from maskcls.cores import ahead, usable_cores
-from maskcls.data.decode import Box, prepare_image
 from maskcls.data.faces import MIN_SIZE, FaceFinder
 from maskcls.inference.predictor import Predictor
 from maskcls.inference.subjects import Subject, find_subjects
@@ -123,10 +122,7 @@ class Pipeline:
         # a frame of a video without a face is nobody's portrait
         takes_whole = not is_video and not (self.finder and self.finder.always_crop)
         min_size = self.min_size or (MIN_SIZE_IN_VIDEOS if is_video else MIN_SIZE)
-        return find_subjects(image, self.finder, self._prepared, min_size=min_size, takes_whole=takes_whole)
-
-    def _prepared(self, image: np.ndarray, box: Box | None) -> np.ndarray:
-        return prepare_image(image, self.predictor.input_size, box=box, resize=self.predictor.resize)
+        return find_subjects(image, self.finder, self.predictor.prepared, min_size=min_size, takes_whole=takes_whole)
 
     def _batches(self, looked: Iterable[_Looked], size: int) -> Iterator[list[_Looked]]:
         """Collect pictures with together ``size`` faces; fewer if there are so many pictures, or they are large."""

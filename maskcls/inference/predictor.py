@@ -1,8 +1,11 @@
 """A trained network, ready to predict."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -10,9 +13,11 @@ import numpy as np
 from maskcls.config import ModelConfig
 from maskcls.config.types import Resize
 from maskcls.cores import in_threads, usable_cores
-from maskcls.data.decode import square_image
+from maskcls.data.decode import Box, prepare_image, square_image
+from maskcls.data.faces import MIN_SIZE, FaceFinder, find_detector
 from maskcls.errors import UserError, explained
 from maskcls.inference.inputs import Channels, Image, as_images, is_path, is_single, read_image
+from maskcls.inference.subjects import find_subjects
 from maskcls.models.calibration import Answers, Calibration, answers_of
 from maskcls.models.network import Network, TrainedNetwork, predict_logits
 
@@ -30,6 +35,19 @@ class Prediction:
     label: str
     probability: float
     probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FacePrediction(Prediction):
+    """The answer for a face in an image.
+
+    Attributes:
+        box: left, top, width and height in pixels, which may lie partly outside of the image.
+        score: how sure the detector is that this is a face, 0..1.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
 
 
 @dataclass(frozen=True)
@@ -149,6 +167,49 @@ class Predictor:
             predictions += self._named(self.answer_images(prepared))
         return predictions
 
+    def faces(
+        self,
+        image: Image,
+        *,
+        detector: str | os.PathLike[str] | None = None,
+        min_size: int = MIN_SIZE,
+        channels: Channels = "rgb",
+    ) -> list[FacePrediction]:
+        """Find every face in an image, and predict each.
+
+        Args:
+            image: as `predict` takes it.
+            detector: file of the face detector; None downloads it once, into the folder that the environment variable
+                MASKCLS_CACHE names, or else ~/.cache/maskcls.
+            min_size: pixels of the longer side of the smallest face.
+            channels: order of the channels of an array or a tensor.
+
+        Returns:
+            The faces from left to right; none if there are none.
+
+        Raises:
+            UserError: if the image or the detector cannot be read.
+            MachineError: if a batch does not fit in memory.
+        """
+        finder = _finder(None if detector is None else Path(detector))
+        subjects, _ = find_subjects(
+            read_image(image, channels), finder, self.prepared, min_size=min_size, takes_whole=False
+        )
+        predictions: list[FacePrediction] = []
+        for start in range(0, len(subjects), self.batch_size):
+            part = subjects[start : start + self.batch_size]
+            named = self._named(self.answer_images([subject.image for subject in part]))
+            for subject, prediction in zip(part, named, strict=True):
+                assert subject.detection is not None
+                found = subject.detection
+                box = (found.left, found.top, found.width, found.height)
+                predictions.append(FacePrediction(**vars(prediction), box=box, score=found.score))
+        return predictions
+
+    def prepared(self, image: np.ndarray, box: Box | None) -> np.ndarray:
+        """Make the network's input of a square of an image, or of the whole; RGB uint8 [input_size, input_size, 3]."""
+        return prepare_image(image, self.input_size, box=box, resize=self.resize)
+
     def _read(self, image: Image, channels: Channels) -> np.ndarray:
         # resized at once: photographs are large
         return square_image(read_image(image, channels), self.input_size, self.resize)
@@ -159,3 +220,10 @@ class Predictor:
             Prediction(self.classes[label], float(row[label]), dict(zip(self.classes, row.tolist(), strict=True)))
             for row, label in zip(answers.probabilities, answers.predicted, strict=True)
         ]
+
+
+@lru_cache(maxsize=4)
+def _finder(detector: Path | None) -> FaceFinder:
+    """What finds faces; kept, because opening the detector takes as long as finding some faces."""
+    cache_dir = Path(os.environ.get("MASKCLS_CACHE", "~/.cache/maskcls")).expanduser()
+    return FaceFinder(find_detector(detector, cache_dir=cache_dir, key="detector"), always_crop=False, key="detector")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from seen import detection
 
-from maskcls.data.decode import Box
+from maskcls.data.decode import Box, prepare_image
 from maskcls.data.faces import Detections, Face
 from maskcls.inference import pipeline as module
 from maskcls.inference.pipeline import NO_PICTURE, Pipeline, Seen
@@ -25,8 +25,10 @@ class FakePredictor:
 
     batch_size: int = 4
     input_size: int = SIZE
-    resize: str = "squeeze"
     batches: list[int] = field(default_factory=list)
+
+    def prepared(self, image: np.ndarray, box: Box | None) -> np.ndarray:
+        return prepare_image(image, self.input_size, box=box)
 
     def answer_images(self, images: Sequence[np.ndarray]) -> Answers:
         self.batches.append(len(images))

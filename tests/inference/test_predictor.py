@@ -21,7 +21,9 @@ from scipy.special import softmax
 
 from maskcls.config import as_dictionary
 from maskcls.config.types import PrecisionName
-from maskcls.data.decode import decode_image, prepare_image
+from maskcls.data.decode import Box, decode_image, prepare_image
+from maskcls.data.detection import Detection
+from maskcls.data.faces import Detections, Face
 from maskcls.errors import MachineError, UserError
 from maskcls.inference import predictor as module
 from maskcls.inference.inputs import read_image
@@ -440,3 +442,37 @@ def test_a_predictor_is_shown_in_a_line(network: Predictor) -> None:
 def test_a_file_object_is_refused_with_what_reads_it() -> None:
     with pytest.raises(UserError, match=r"is a file object: give PIL\.Image\.open\(it\), or its path"):
         red_predictor().predict(io.BytesIO(b"x"))  # type: ignore[arg-type]
+
+
+class Halves:
+    """Finds a face in each half of an image; the right one has the higher score."""
+
+    always_crop = False
+
+    def detect_all(self, image: np.ndarray, *, min_size: int) -> Detections:
+        half, height = image.shape[1] // 2, image.shape[0]
+        points = np.zeros((5, 2))
+        faces = [Detection(half, 0, half, height, points, 0.9), Detection(0, 0, half, height, points, 0.8)]
+        return Detections([face for face in faces if face.size >= min_size], 0)
+
+    def crop_of(self, found: Detection, *, width: int, height: int) -> Face:
+        return Face("found", Box(int(found.left), int(found.top), int(found.width)))
+
+
+def test_every_face_is_predicted_from_left_to_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_finder", lambda detector: Halves())
+    predictor = red_predictor(batch_size=1)
+    image = np.hstack([uniform(255, 0, 30, 30), uniform(0, 255, 30, 30)])
+    left, right = predictor.faces(image)
+    assert (left.label, right.label) == (CLASSES[0], CLASSES[1])
+    assert (left.box, left.score) == ((0, 0, 30, 30), 0.8)
+    assert right.box == (30, 0, 30, 30)
+    assert left.probability == predictor.predict(image[:, :30]).probability
+    assert batches_of(predictor)[:2] == [1, 1]
+    assert [face.label for face in predictor.faces(image, channels="bgr")] == [CLASSES[1], CLASSES[0]]
+    assert predictor.faces(image, min_size=31) == []
+
+
+def test_a_detector_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^detector=.*yunet\.onnx: no such file"):
+        red_predictor().faces(uniform(0), detector=tmp_path / "yunet.onnx")
