@@ -110,7 +110,7 @@ def report(tally: Tally) -> None:
     if tally.answers:
         _show_classes(tally)
     for fault in tally.unreadable:
-        log.warning("unreadable, left out: %s", fault)
+        log.warning("cannot be read: %s", fault)
     for fault in tally.damaged:
         log.warning("damaged, predicted from what is left of it: %s", fault)
     report_remarks(tally.remarks)

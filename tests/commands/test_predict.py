@@ -184,7 +184,7 @@ def test_what_cannot_be_read_is_reported_and_left_out(
     rows, record = predicted(tmp_path, f"ckpt={trained}", f"source={folder}/*.png", "batch_size=2")
     assert [Path(row["path"]).name for row in rows] == ["0.png", "1.png", "2.png"]
     assert record["unreadable"] == [f"{folder}/1a.png: a text file, not an image"]
-    assert f"unreadable, left out: {folder}/1a.png: a text file, not an image" in caplog.messages
+    assert f"cannot be read: {folder}/1a.png: a text file, not an image" in caplog.messages
 
 
 def test_nothing_readable_is_an_error(trained: Path, tmp_path: Path) -> None:

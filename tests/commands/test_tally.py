@@ -81,7 +81,7 @@ def test_a_row_says_where_its_face_is(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_faults_are_warnings(caplog: pytest.LogCaptureFixture) -> None:
     lines = shown(tally_of(*faces(0.9), Unusable("a", "empty"), picture("b", answered(0.9), damage="cut off")), caplog)
-    assert lines[-2:] == ["unreadable, left out: a: empty", "damaged, predicted from what is left of it: b: cut off"]
+    assert lines[-2:] == ["cannot be read: a: empty", "damaged, predicted from what is left of it: b: cut off"]
     assert [record.levelname for record in caplog.records[-2:]] == ["WARNING"] * 2
 
 
