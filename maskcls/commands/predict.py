@@ -49,6 +49,11 @@ def predict(config: PredictConfig, run: Run) -> None:
     source = find_source(config.source)
     report_left_out(source.left_out)
     shows = _shows(config, source)
+    if config.explain and not (config.save or config.report or shows):
+        raise UserError(
+            "explain=true: heat maps are in annotated pictures, the gallery and a window: add save=true, "
+            "report=true or show=true"
+        )
     predictor = maskcls.load(
         config.ckpt,
         device=config.device,

@@ -214,14 +214,9 @@ def parse(command: str, values: Mapping[str, Any]) -> Any:
     if isinstance(config, TrainConfig | EvalConfig | AuditConfig):
         for contradiction in _contradictions_in_table(config.data):
             raise UserError(contradiction)
-    if (
-        isinstance(config, EvalConfig | PredictConfig | AuditConfig)
-        and config.faces.mode == "none"
-        and config.faces.model is not None
-    ):
-        raise UserError(
-            f"faces.model={config.faces.model} contradicts faces.mode=none: faces.mode=auto or yunet looks for faces"
-        )
+    if isinstance(config, EvalConfig | PredictConfig | DemoConfig | AuditConfig):
+        for contradiction in _contradictions_in_faces(config.faces):
+            raise UserError(contradiction)
     return config
 
 
@@ -271,6 +266,13 @@ def _contradictions_in_data(config: TrainConfig) -> Iterator[str]:
             f"data.val_fraction={data.val_fraction:g} and data.test_fraction={data.test_fraction:g} "
             "leave nothing to train on: their sum must be below 1"
         )
+
+
+def _contradictions_in_faces(faces: FacesConfig) -> Iterator[str]:
+    if faces.mode == "none":
+        for name in ("model", "min_size"):
+            if (value := getattr(faces, name, None)) is not None:
+                yield f"faces.{name}={value} contradicts faces.mode=none: faces.mode=auto or yunet looks for faces"
 
 
 def _contradictions_in_table(data: AnyDataConfig | EvalDataConfig | AuditDataConfig) -> Iterator[str]:

@@ -359,6 +359,14 @@ def test_json_lines_and_the_gallery_are_written(trained: Path, tmp_path: Path) -
     assert not (tmp_path / "run/predictions.csv").exists()
 
 
+def test_heat_maps_need_a_place_to_be_seen(trained: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", crowd())
+    with pytest.raises(
+        UserError, match=r"^explain=true: heat maps are in .*: add save=true, report=true or show=true$"
+    ):
+        predicted(tmp_path, f"ckpt={trained}", f"source={tmp_path}/a.png", "explain=true")
+
+
 def test_a_window_needs_a_screen(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):

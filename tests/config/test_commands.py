@@ -433,6 +433,8 @@ def test_a_face_detector_needs_a_mode_that_looks_for_faces() -> None:
     message = refusal("eval", values("eval", faces__mode="none"))
     assert message.startswith("faces.model=/models/yunet.onnx contradicts faces.mode=none")
     assert parse("eval", values("eval", faces__mode="none", faces__model=None)).faces.mode == "none"
+    message = refusal("predict", values("predict", faces__mode="none", faces__model=None))
+    assert message.startswith("faces.min_size=30 contradicts faces.mode=none")
 
 
 def test_a_network_and_its_input_size_are_checked_together() -> None:
