@@ -204,20 +204,24 @@ def parse(command: str, values: Mapping[str, Any]) -> Any:
     config = convert(values, SCHEMAS[command], "")
     if isinstance(config, TrainConfig):
         check_input_size(config.model, config.data.input_size)
-        for contradiction in (*_contradictions_in_training(config), *_contradictions_in_data(config)):
-            raise UserError(contradiction)
-    if isinstance(config, EvalConfig):
-        for contradiction in _contradictions_in_evaluation(config.data):
-            raise UserError(contradiction)
-    if isinstance(config, ExportConfig) and config.int8 and config.format != "onnx":
-        raise UserError(f"int8=true contradicts format={config.format}: only ONNX files are written in int8")
-    if isinstance(config, TrainConfig | EvalConfig | AuditConfig):
-        for contradiction in _contradictions_in_table(config.data):
-            raise UserError(contradiction)
-    if isinstance(config, EvalConfig | PredictConfig | DemoConfig | AuditConfig):
-        for contradiction in _contradictions_in_faces(config.faces):
-            raise UserError(contradiction)
+    for contradiction in _contradictions(config):
+        raise UserError(contradiction)
     return config
+
+
+def _contradictions(config: Any) -> Iterator[str]:
+    """What contradicts each other in the configuration of any command."""
+    if isinstance(config, TrainConfig):
+        yield from _contradictions_in_training(config)
+        yield from _contradictions_in_data(config)
+    if isinstance(config, EvalConfig):
+        yield from _contradictions_in_evaluation(config.data)
+    if isinstance(config, ExportConfig) and config.int8 and config.format != "onnx":
+        yield f"int8=true contradicts format={config.format}: only ONNX files are written in int8"
+    if isinstance(config, TrainConfig | EvalConfig | AuditConfig):
+        yield from _contradictions_in_table(config.data)
+    if isinstance(config, EvalConfig | PredictConfig | DemoConfig | AuditConfig):
+        yield from _contradictions_in_faces(config.faces)
 
 
 def _missing(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
