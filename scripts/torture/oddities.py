@@ -15,6 +15,8 @@ from PIL import Image
 
 Fate = Literal["used", "damaged", "unreadable", "left out"]
 
+# names of films; maskcls-predict reads them, and the others do not
+FILMS = ("film.mp4", "film.jpg")
 # the folder that all oddities are in
 CLASS = "WithMask"
 
