@@ -42,8 +42,8 @@ def demo(config: DemoConfig, run: Run) -> None:
     pipeline = Pipeline(predictor, finder, min_size=config.faces.min_size, keeps_pictures=True)
     naming = Naming(predictor.classes, predictor.positive, predictor.calibration.threshold)
     with tempfile.TemporaryDirectory(prefix="maskcls-demo-") as folder:
-        # Gradio reads these when it is imported
-        os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False")
+        # Gradio reads these when it is imported; it would ask for its own page through a proxy
+        os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False", no_proxy="*")
         page, theme = _page(pipeline, naming, _model_card(find_checkpoint(config.ckpt)))
         logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks its own server whether it is there
         try:

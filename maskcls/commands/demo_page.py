@@ -1,16 +1,21 @@
 """The page of maskcls-demo. Gradio is imported with this module."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+import cv2
 import gradio as gr
 import numpy as np
 
 from maskcls.commands.outputs import Naming
 from maskcls.commands.showing import marks_of
-from maskcls.errors import UserError
-from maskcls.inference.inputs import read_image
+from maskcls.data.decode import UnreadableImageError, decode_file
 from maskcls.inference.pipeline import Answered, Pipeline
 from maskcls.reporting.boxes import draw_marks
+
+# longer side of the answer in pixels: labels on smaller pictures have no room, larger ones take long to arrive
+SMALLEST, LARGEST = 640, 1280
 
 # pages of Gradio fetch fonts from elsewhere otherwise
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
@@ -38,7 +43,8 @@ def build_page(pipeline: Pipeline, naming: Naming, model_card: str | None) -> gr
                 elem_id="picture",
             )  # fmt: skip
             shown = gr.Image(
-                label="answer", type="numpy", format="png", interactive=False, elem_id="answer",
+                label="answer", show_label=False,  # it would cover labels of faces
+                type="numpy", format="png", interactive=False, elem_id="answer",
                 buttons=["download", "fullscreen"],
             )  # fmt: skip
         said = gr.Markdown(elem_id="said")
@@ -47,18 +53,33 @@ def build_page(pipeline: Pipeline, naming: Naming, model_card: str | None) -> gr
             with gr.Accordion("model card", open=False):
                 gr.Markdown(model_card)
 
-        def answer(path: str | None) -> tuple[np.ndarray | None, str, list[list[str]]]:
-            if path is None:  # the picture was removed
+        def answer(given: Mapping[str, Any] | None) -> tuple[np.ndarray | None, str, list[list[str]]]:
+            if given is None:  # the picture was removed
                 return None, "", []
+            path = Path(given["path"])
             try:
-                image = read_image(path, "rgb")
-            except UserError as error:
-                raise gr.Error(str(error).removeprefix(f"{path}: "), title="This picture cannot be read") from None
-            answers = pipeline.answer(image)
-            return draw_marks(image, marks_of(answers, naming)), summary(answers, naming), rows(answers, naming)
+                decoded = decode_file(path)
+            except UnreadableImageError as error:
+                return None, f"**This picture cannot be read:** {str(error).removeprefix(f'{path}: ')}", []
+            answers = pipeline.answer(decoded.image)
+            said = [summary(answers, naming)]
+            if decoded.damage:
+                said.append(f"Not the whole picture was there: {decoded.damage}.")
+            return drawn(decoded.image, answers, naming), "\n\n".join(said), rows(answers, naming)
 
-        given.change(answer, given, [shown, said, table], api_name="predict")
+        # without preprocess=False, Gradio opens the file with Pillow, which fails at what maskcls reads or explains
+        given.change(answer, given, [shown, said, table], preprocess=False, api_name="predict")
     return page
+
+
+def drawn(image: np.ndarray, answers: Sequence[Answered], naming: Naming) -> np.ndarray:
+    """The picture with boxes and labels, at a size at which they can be read. RGB uint8."""
+    longer = max(image.shape[:2])
+    scale = min(max(longer, SMALLEST), LARGEST) / longer
+    size = [max(1, round(scale * side)) for side in image.shape[1::-1]]
+    resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    marks = marks_of(answers, naming)
+    return draw_marks(resized, [mark.scaled(scale) for mark in marks])
 
 
 def summary(answers: Sequence[Answered], naming: Naming) -> str:

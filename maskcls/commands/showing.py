@@ -50,9 +50,11 @@ def marks_of(answers: Sequence[Answered], naming: Naming) -> list[Mark]:
     if not answers:
         return [Mark(None, "no face", None)]
     texts = [f"{naming.classes[answered.label]} {percent(answered.certainty)}" for answered in answers]
-    if len(answers) > 1:  # the numbers in the table
-        texts = [f"{number} {text}" for number, text in enumerate(texts, start=1)]
-    return [Mark(_outline(answered), text, answered.label) for answered, text in zip(answers, texts, strict=True)]
+    numbers = ["" if len(answers) == 1 else str(number) for number in range(1, len(answers) + 1)]  # as in the table
+    return [
+        Mark(_outline(answered), f"{number} {text}".strip(), answered.label, short=number)
+        for answered, number, text in zip(answers, numbers, texts, strict=True)
+    ]
 
 
 def _outline(answered: Answered) -> tuple[float, float, float, float] | None:

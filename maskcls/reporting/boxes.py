@@ -26,11 +26,37 @@ class Mark(NamedTuple):
         box: left, top, width and height in pixels, which may lie outside of the picture; None for the whole picture.
         text: the label.
         colour: index of the class, None for none.
+        short: the label where the text would cover other faces or labels; empty for the text.
     """
 
     box: tuple[float, float, float, float] | None
     text: str
     colour: int | None
+    short: str = ""
+
+    def scaled(self, scale: float) -> "Mark":
+        """The mark in a picture that was resized."""
+        if self.box is None:
+            return self
+        left, top, width, height = self.box
+        return self._replace(box=(scale * left, scale * top, scale * width, scale * height))
+
+
+class _Area(NamedTuple):
+    """A rectangle in a picture, in pixels; right and bottom are the last ones in it."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def overlaps(self, other: "_Area") -> bool:
+        return (
+            self.left <= other.right
+            and other.left <= self.right
+            and self.top <= other.bottom
+            and other.top <= self.bottom
+        )
 
 
 def draw_marks(picture: np.ndarray, marks: Sequence[Mark]) -> np.ndarray:
@@ -38,7 +64,7 @@ def draw_marks(picture: np.ndarray, marks: Sequence[Mark]) -> np.ndarray:
 
     Args:
         picture: RGB uint8 [height, width, 3]; it is not changed.
-        marks: what to draw. Later ones cover earlier ones.
+        marks: what to draw. Labels go where they cover neither faces nor each other, as long as there is room.
 
     Returns:
         RGB uint8 [height, width, 3].
@@ -46,14 +72,17 @@ def draw_marks(picture: np.ndarray, marks: Sequence[Mark]) -> np.ndarray:
     drawn = picture.copy()
     longer = max(picture.shape[:2])
     thickness = max(LEAST_LINES, round(LINES * longer))
-    for mark in marks:
-        colour = _colour_of(mark)
-        left, top, right, bottom = _corners(mark, drawn)
-        cv2.rectangle(drawn, (left, top), (right, bottom), (255, 255, 255), thickness + 2)  # seen on any background
-        cv2.rectangle(drawn, (left, top), (right, bottom), colour, thickness)
+    boxes = [_box_of(mark, picture) for mark in marks]
+    for mark, box in zip(marks, boxes, strict=True):
+        cv2.rectangle(drawn, box[:2], box[2:], (255, 255, 255), thickness + 2)  # seen on any background
+        cv2.rectangle(drawn, box[:2], box[2:], _colour_of(mark), thickness)
     letters = max(LEAST_LETTERS, round(LETTERS * longer))
-    for mark in marks:  # above all boxes
-        _paste_label(drawn, _label(mark.text, letters, _colour_of(mark)), _corners(mark, drawn))
+    labels: list[_Area] = []
+    for mark, box in zip(marks, boxes, strict=True):  # above all boxes
+        others = [other for other in boxes if other is not box]
+        label, area = _placed(mark, letters, box, picture.shape[:2], others, labels)
+        drawn[area.top : area.bottom + 1, area.left : area.right + 1] = label
+        labels.append(area)
     return drawn
 
 
@@ -63,24 +92,41 @@ def _colour_of(mark: Mark) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _corners(mark: Mark, picture: np.ndarray) -> tuple[int, int, int, int]:
-    """The box as left, top, right and bottom within the picture."""
+def _box_of(mark: Mark, picture: np.ndarray) -> _Area:
+    """The box within the picture."""
     height, width = picture.shape[:2]
     left, top, box_width, box_height = mark.box or (0, 0, width, height)
     xs, ys = np.clip([left, left + box_width], 0, width - 1), np.clip([top, top + box_height], 0, height - 1)
-    return round(xs[0]), round(ys[0]), round(xs[1]), round(ys[1])
+    return _Area(round(xs[0]), round(ys[0]), round(xs[1]), round(ys[1]))
 
 
-def _paste_label(picture: np.ndarray, label: np.ndarray, corners: tuple[int, int, int, int]) -> None:
-    """Put a label above a box; below it, or into it, where there is no room. A label that is too wide is cut off."""
-    height, width = picture.shape[:2]
-    label = label[:height, :width]
-    rows, columns = label.shape[:2]
-    left, top, _, bottom = corners
-    places = (top - rows, bottom + 1, top)
-    y = next((place for place in places if 0 <= place <= height - rows), height - rows)
-    x = max(0, min(left, width - columns))
-    picture[y : y + rows, x : x + columns] = label
+def _placed(
+    mark: Mark, letters: int, box: _Area, shape: tuple[int, int], others: Sequence[_Area], labels: Sequence[_Area]
+) -> tuple[np.ndarray, _Area]:
+    """Choose the label of a mark and its place. A label that is larger than the picture is cut off.
+
+    Args:
+        shape: height and width of the picture.
+        others: boxes of the other marks, not to be covered where that can be avoided.
+        labels: places of earlier labels, not to be covered even where boxes are.
+    """
+    short = mark.short or mark.text
+    for text, covered in ((mark.text, [*others, *labels]), (short, [*others, *labels]), (short, labels)):
+        label = _label(text, letters, _colour_of(mark))[: shape[0], : shape[1]]
+        places = _places(box, label.shape[:2], shape)
+        for place in places:
+            if not any(place.overlaps(area) for area in covered):
+                return label, place
+    return label, places[0]
+
+
+def _places(box: _Area, size: tuple[int, int], shape: tuple[int, int]) -> list[_Area]:
+    """Where a label may be, the best place first: above its box, below it, or in it."""
+    (rows, columns), (height, width) = size, shape
+    tops = [top for top in (box.top - rows, box.bottom + 1) if 0 <= top <= height - rows]
+    tops.append(min(box.top, height - rows))
+    lefts = [max(0, min(left, width - columns)) for left in (box.left, box.right + 1 - columns)]
+    return [_Area(left, top, left + columns - 1, top + rows - 1) for top in tops for left in lefts]
 
 
 @lru_cache(maxsize=512)

@@ -38,6 +38,7 @@ def test_a_label_says_class_and_probability() -> None:
 def test_labels_of_several_faces_begin_with_the_number_in_the_table() -> None:
     marks = marks_of([answered(0.25, detection()), answered(0.9, detection(50))], NAMING)
     assert [mark.text for mark in marks] == ["1 WithoutMask 75%", "2 WithMask 90%"]
+    assert [mark.short for mark in marks] == ["1", "2"]
 
 
 def test_a_picture_without_an_answer_says_so() -> None:

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from maskcls.reporting import style
+from maskcls.reporting import boxes, style
 from maskcls.reporting.boxes import Mark, draw_marks
 from maskcls.reporting.palette import CLASS_COLOURS
 
@@ -89,12 +89,45 @@ def test_a_mark_without_a_class_is_grey() -> None:
     assert len(set(drawn[100, 0].tolist())) == 1
 
 
-def test_labels_cover_boxes() -> None:
-    crossing = Mark((60, 60, 50, 60), "", 1)
-    alone = draw_marks(plain(), [Mark(BOX, "WithMask 98%", 0)])
-    both = draw_marks(plain(), [Mark(BOX, "WithMask 98%", 0), crossing])
-    label = (alone == colour(0)).all(axis=2)[62:76, 70:90]
-    assert (both == colour(0)).all(axis=2)[62:76, 70:90][label].all()
+def test_a_label_makes_way_for_the_box_of_another() -> None:
+    above = (60, 40, 50, 36)  # the label would be in this box
+    drawn = draw_marks(plain(), [Mark(BOX, "WithMask", 0), Mark(above, "x", 1)])
+    rows, _ = np.nonzero((drawn == colour(0)).all(axis=2))
+    assert rows.min() >= 78  # its box begins at 80
+    assert rows.max() > 130  # its label is below
+
+
+def test_labels_in_a_crowd_are_numbers_and_none_covers_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    def label(text: str, letters: int, colour: tuple[int, int, int]) -> np.ndarray:
+        number = int(text.split()[0])
+        return np.full((letters + 4, 8 * len(text), 3), 100 + number, np.uint8)
+
+    monkeypatch.setattr(boxes, "_label", label)
+    faces = [(10 + 40 * column, 20 + 45 * row, 34, 40) for row in range(4) for column in range(7)]
+    marks = [Mark(face, f"{number} WithMask 98%", 0, str(number)) for number, face in enumerate(faces, start=1)]
+    drawn = draw_marks(plain(shade=0), marks)
+    whole = []
+    for number, mark in enumerate(marks, start=1):
+        letters = (drawn == 100 + number).all(axis=2).sum() / (17 * 8)
+        assert letters in (len(mark.text), len(mark.short))  # all of the label is seen
+        whole.append(letters == len(mark.text))
+    assert sum(whole) <= 3  # above the uppermost faces
+
+
+def test_a_label_without_room_elsewhere_is_in_its_box() -> None:
+    face = (20, 5, 150, 190)
+    picture = plain()
+    drawn = draw_marks(picture, [Mark(face, "WithMask", 0), Mark((172, 0, 120, 200), "x", 1)])
+    rows, columns = np.nonzero((drawn == colour(0)).all(axis=2))
+    inner = (drawn == colour(0)).all(axis=2)[8:22, 30:80]
+    assert inner.mean() > 0.5
+    assert columns.max() <= 172
+    assert rows.max() <= 197
+
+
+def test_a_mark_is_scaled_with_its_picture() -> None:
+    assert Mark((10, 20, 30, 40), "x", 0).scaled(0.5).box == (5, 10, 15, 20)
+    assert Mark(None, "x", 0).scaled(2) == Mark(None, "x", 0)
 
 
 def test_letters_without_a_font_are_told_once(
