@@ -53,10 +53,15 @@ def build_page(pipeline: Pipeline, naming: Naming, model_card: str | None) -> gr
             with gr.Accordion("model card", open=False):
                 gr.Markdown(model_card)
 
-        def answer(given: Mapping[str, Any] | None) -> tuple[np.ndarray | None, str, list[list[str]]]:
-            if given is None:  # the picture was removed
+        uploads = Path(given.GRADIO_CACHE).resolve()
+
+        def answer(upload: Mapping[str, Any] | None) -> tuple[np.ndarray | None, str, list[list[str]]]:
+            if upload is None:  # the picture was removed
                 return None, "", []
-            path = Path(given["path"])
+            path = Path(upload["path"])
+            # Gradio does not check the paths of all requests that can be made by hand
+            if not path.resolve().is_relative_to(uploads):
+                raise gr.Error("this file was not uploaded", print_exception=False)
             try:
                 decoded = decode_file(path)
             except UnreadableImageError as error:

@@ -109,6 +109,15 @@ def upload(page: Any, path: Path) -> None:
     page.set_input_files("#picture input[type=file]", path)
 
 
+def answered_by_hand(served: Served, picture: dict[str, Any]) -> str:
+    """What the server says to a request that no browser would make."""
+    body, kind = json.dumps({"data": [picture]}).encode(), {"Content-Type": "application/json"}
+    with urlopen(Request(f"{served.address}/gradio_api/call/predict", body, kind), timeout=30) as response:
+        event = json.load(response)["event_id"]
+    with urlopen(f"{served.address}/gradio_api/call/predict/{event}", timeout=30) as response:
+        return response.read().decode()
+
+
 def said_on(page: Any) -> str:
     page.wait_for_selector("#said p", timeout=60_000)
     return page.inner_text("#said").strip()
@@ -134,17 +143,17 @@ def test_other_addresses_of_this_computer_do_not_answer(served: Served) -> None:
 
 
 @pytest.mark.slow
-def test_only_uploaded_files_are_read(served: Served, tmp_path: Path) -> None:
-    write_image(tmp_path / "private.png", np.zeros((20, 20, 3), np.uint8))
-    given = {"path": str(tmp_path / "private.png"), "meta": {"_type": "gradio.FileData"}}
-    headers = {"Content-Type": "application/json"}
-    request = Request(f"{served.address}/gradio_api/call/predict", json.dumps({"data": [given]}).encode(), headers)
-    with urlopen(request, timeout=30) as response:
-        event = json.load(response)["event_id"]
-    with urlopen(f"{served.address}/gradio_api/call/predict/{event}", timeout=30) as response:
-        answer = response.read().decode()
-    assert "event: error" in answer
-    assert "Mask" not in answer
+@pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}, {"meta": {"_type": "x"}}])
+def test_a_request_made_by_hand_reads_no_other_files(served: Served, tmp_path: Path, meta: dict[str, Any]) -> None:
+    picture = np.zeros((20, 20, 3), np.uint8)
+    write_image(tmp_path / "private.png", picture)
+    write_image(served.temporary / "beside.png", picture)
+    uploads = next(served.temporary.glob("maskcls-demo-*"))
+    write_image(uploads / "own.png", picture)
+    for path in (tmp_path / "private.png", uploads / ".." / "beside.png"):
+        assert answered_by_hand(served, {"path": str(path), **meta}).startswith("event: error")
+    if meta != {"meta": {"_type": "gradio.FileData"}}:  # the request as such would be answered
+        assert "Mask" in answered_by_hand(served, {"path": str(uploads / "own.png"), **meta})
 
 
 @pytest.mark.slow

@@ -47,6 +47,14 @@ def collected() -> Iterator[None]:
         gc.collect()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let the tests' folders be where uploaded files are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.getbasetemp()))
+        yield
+
+
 @pytest.fixture(scope="module")
 def predict() -> Iterator[Callable[[Path | None], tuple[Any, str, list[list[str]]]]]:
     with collected():
@@ -86,6 +94,13 @@ def test_large_pictures_are_shown_smaller(predict: Callable[..., Any], tmp_path:
 def test_a_file_that_cannot_be_read_is_told(predict: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("hello")
     assert predict(tmp_path / "a.png") == (None, "**This picture cannot be read:** a text file, not an image", [])
+
+
+def test_a_file_that_was_not_uploaded_is_not_read(predict: Callable[..., Any]) -> None:
+    import gradio
+
+    with pytest.raises(gradio.Error, match=r"^'this file was not uploaded'$"):
+        predict(Path(__file__))
 
 
 def test_a_cut_off_picture_is_answered_and_called_so(predict: Callable[..., Any], tmp_path: Path) -> None:
