@@ -225,6 +225,8 @@ def test_a_port_that_is_taken_is_named_and_nothing_is_left(trained: Path, tmp_pa
 def test_a_missing_gradio_is_named(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "maskcls.commands.demo_page", raising=False)
     monkeypatch.setitem(sys.modules, "gradio", None)
+    for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "no_proxy"):  # the command sets them
+        monkeypatch.setenv(name, "")
     config = config_of("demo", f"ckpt={trained}", "device=cpu", "faces.mode=none")
     with pytest.raises(UserError, match=r"^maskcls-demo needs Gradio: pip install 'maskcls\[demo\]'$"):
         demo(config, start_run(tmp_path / "demo", config, "demo"))
