@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import maskcls
 from maskcls.commands.outputs import Naming, Output, write_rows
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 def predict(config: PredictConfig, run: Run) -> None:
     """Predict everything in ``source``, write and show what is asked for, and count what cannot be used.
 
-    What was predicted before an interruption is written like the whole.
+    What was predicted before an error or an interruption is written like the whole, and the error is raised then.
 
     Raises:
         UserError: if the source holds nothing that can be read.
@@ -65,24 +66,49 @@ def predict(config: PredictConfig, run: Run) -> None:
     pipeline = _pipeline(config, predictor, shows=shows)
     naming = Naming(predictor.classes, predictor.positive, predictor.calibration.threshold)
     tally, opened = Tally(naming), Opened(clips(source, every=config.every, max_fps=config.max_fps))
-    ended: BaseException | None = None
-    with run.phase("predict"), ExitStack() as stack:
+    ending, table = Ending(), run.directory / f"predictions.{config.format}"
+    # the table is closed last, when other outputs that failed have given up their room on the disk
+    with run.phase("predict"), write_rows(table, naming) as add_rows, ending.caught(), ExitStack() as stack:
         names = OutputNames(run.directory / "annotated", source.folder)
         wanted = _outputs(config, run, source, names, naming, predictor.resize)
-        outputs = [tally.add, *map(stack.enter_context, wanted)]
+        outputs = [*map(stack.enter_context, wanted)]
         if shows:
             outputs.append(stack.enter_context(show_window(naming, predictor.resize, f"maskcls, {source.given}")))
+        # a picture whose copy cannot be written is neither in the table nor in the sums
+        outputs += [add_rows, tally.add]
         seen_all = pipeline.run(opened, is_live=_is_live(source))
-        try:
+        with ending.caught():
             for seen in progress(seen_all, total=_length(source), phase="predict"):
                 with deferred():  # no picture is in some of the outputs only
                     for output in outputs:
                         output(seen)
-        except (Interrupted, WindowClosedError) as error:
-            ended = error
-    _finish(config, run, source, tally, opened)
-    if isinstance(ended, Interrupted):
-        raise ended
+    _record(run, source, tally, opened)
+    if ending.error is None:
+        _require_pictures(source, tally)
+    _report(run, tally, opened, table)
+    if ending.error is not None:
+        raise ending.error
+
+
+@dataclass
+class Ending:
+    """What ended a prediction before its source did. What was predicted until then is kept.
+
+    Attributes:
+        error: the first error or request to stop; None if there was none, and if a person closed the window.
+    """
+
+    error: Exception | Interrupted | None = None
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Remember what ends the block, and go on after it."""
+        try:
+            yield
+        except WindowClosedError:
+            pass
+        except (Exception, Interrupted) as error:
+            self.error = self.error or error
 
 
 def _pipeline(config: PredictConfig, predictor: Predictor, *, shows: bool) -> Pipeline:
@@ -126,8 +152,7 @@ def _length(source: Source) -> int | None:
 def _outputs(
     config: PredictConfig, run: Run, source: Source, names: OutputNames, naming: Naming, resize: Resize
 ) -> Iterator[AbstractContextManager[Output]]:
-    """What is written."""
-    yield write_rows(run.directory / f"predictions.{config.format}", naming)
+    """What is written beside the table."""
     yield plot_timelines(run.directory / "plots", naming)
     if config.save:
         yield save_annotated(names, naming, resize)
@@ -156,12 +181,7 @@ class Opened:
                 self.undecodable += clip.counts.undecodable
 
 
-def _finish(config: PredictConfig, run: Run, source: Source, tally: Tally, opened: Opened) -> None:
-    """Record and say what was predicted, and what was not.
-
-    Raises:
-        UserError: nothing could be read.
-    """
+def _record(run: Run, source: Source, tally: Tally, opened: Opened) -> None:
     run.record.update(
         tally.record(),
         skipped_frames=opened.skipped,
@@ -169,10 +189,22 @@ def _finish(config: PredictConfig, run: Run, source: Source, tally: Tally, opene
         undecodable_packets=opened.undecodable,
         left_out=dict(source.left_out),
     )
+
+
+def _require_pictures(source: Source, tally: Tally) -> None:
+    """Refuse a source of which nothing could be read.
+
+    Raises:
+        UserError: it is one.
+    """
     if not tally.pictures and tally.unreadable:
         count = len(tally.unreadable)
         such_as = f"none of its {count} files can be read, such as " if count > 1 else ""
         raise UserError(f"source={source.given}: {such_as}{tally.unreadable[0]}")
+
+
+def _report(run: Run, tally: Tally, opened: Opened, table: Path) -> None:
+    """Say what was predicted, and what was not."""
     report(tally)
     for count, what, why in (
         (tally.unanswered, "picture", "without a face, not classified"),
@@ -186,4 +218,4 @@ def _finish(config: PredictConfig, run: Run, source: Source, tally: Tally, opene
             log.info("%s %s", counted(count, what), why)
     seconds = run.record["seconds"]["predict"]
     summary = f"{counted(tally.pictures, 'image')} predicted in {seconds:.1f} s, {len(tally.unreadable)} unreadable"
-    log.info("%s; the table is %s", summary, run.directory / f"predictions.{config.format}")
+    log.info("%s; the table is %s", summary, table)

@@ -1,5 +1,6 @@
 """Predictions for image files: the same as evaluation's, and nothing invented for what cannot be read."""
 
+import errno
 import json
 import logging
 import os
@@ -323,8 +324,11 @@ def test_what_was_seen_of_a_broken_video_is_kept(trained: Path, tmp_path: Path) 
     assert reason.startswith(f"{tmp_path}/cut.mkv: cut off: it ends after ")
 
 
-@pytest.mark.parametrize("end", [Interrupted(signal.SIGINT), WindowClosedError()])
-def test_an_interrupted_prediction_is_written_like_a_whole_one(
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("end", [Interrupted(signal.SIGINT), WindowClosedError(), FULL, MachineError("out of memory")])
+def test_a_prediction_that_ends_early_is_written_like_a_whole_one(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException
 ) -> None:
     source = video(tmp_path / "street.mkv", *[crowd(0)] * 30)
@@ -339,12 +343,47 @@ def test_an_interrupted_prediction_is_written_like_a_whole_one(
     monkeypatch.setattr(Pipeline, "run", interrupted)
     config = config_of("predict", "device=cpu", f"ckpt={trained}", f"source={source}", "save=true", "report=true")
     begun = start_run(tmp_path / "run", config, "predict")
-    with pytest.raises(Interrupted) if isinstance(end, Interrupted) else nullcontext():
+    with nullcontext() if isinstance(end, WindowClosedError) else pytest.raises(type(end)) as raised:
         predict(config, begun)
+    assert raised is None or raised.value is end
     assert len(read_table(tmp_path / "run/predictions.csv")) == begun.record["images"] == 8
     with av.open(str(tmp_path / "run/annotated/street.mkv.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 8
     assert (tmp_path / "run/gallery.html").is_file()
+
+
+def test_a_picture_that_cannot_be_saved_ends_the_prediction_before_its_row(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abcd":
+        write_image(tmp_path / f"pictures/{name}.png", crowd())
+
+    def write(path: Path, image: np.ndarray) -> None:
+        if path.stem.startswith("c"):
+            raise FULL
+
+    monkeypatch.setattr("maskcls.commands.showing.write_picture", write)
+    config = config_of("predict", "device=cpu", f"ckpt={trained}", f"source={tmp_path}/pictures", "save=true")
+    run = start_run(tmp_path / "run", config, "predict")
+    with pytest.raises(OSError, match="No space left"):
+        predict(config, run)
+    names = [Path(row["path"]).name for row in read_table(tmp_path / "run/predictions.csv")]
+    assert names == ["a.png", "b.png"]
+    assert run.record["images"] == 2
+
+
+def test_a_video_that_cannot_be_finished_leaves_the_table(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise FULL
+
+    monkeypatch.setattr("maskcls.commands.showing.VideoWriter.__exit__", fail)
+    source = video(tmp_path / "street.mkv", *[crowd(0)] * 5)
+    config = config_of("predict", "device=cpu", f"ckpt={trained}", f"source={source}", "save=true")
+    with pytest.raises(OSError, match="No space left"):
+        predict(config, start_run(tmp_path / "run", config, "predict"))
+    assert len(read_table(tmp_path / "run/predictions.csv")) == 5
 
 
 def test_json_lines_and_the_gallery_are_written(trained: Path, tmp_path: Path) -> None:
