@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 # errors of the system that mean the machine failed: the disk or the user's share of it is full, a device is broken,
 # or there are no memory or file descriptors left
@@ -56,6 +57,16 @@ class MachineError(MaskclsError):
     """The machine failed: for example, the disk is full or memory ran out."""
 
     exit_status = 5
+
+
+def raise_machine_failure(error: OSError, path: Path) -> None:
+    """Raise an error of reading or writing a file again if the machine failed, with the file's name.
+
+    The system names the file where it is opened, not where it is read.
+    """
+    if error.errno in MACHINE_ERRORS:
+        error.filename = error.filename or str(path)
+        raise error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

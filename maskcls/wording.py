@@ -8,6 +8,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def shortened(path: str, limit: int) -> str:
+    """Return a path, or the end of one that is longer than ``limit`` letters."""
+    return path if len(path) <= limit else f"...{path[3 - limit :]}"
+
+
 def named(name: str) -> str:
     """Return a class's name as messages show it: in quotes if it has more than letters, digits, _ and -.
 

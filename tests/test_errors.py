@@ -1,6 +1,7 @@
 """Failures with an exit status, and which errors of libraries mean that memory ran out."""
 
 import errno
+from pathlib import Path
 
 import cv2
 import pytest
@@ -17,6 +18,7 @@ from maskcls.errors import (
     UserError,
     explained,
     is_out_of_memory,
+    raise_machine_failure,
 )
 
 
@@ -34,6 +36,14 @@ def test_the_machine_is_at_fault(number: int) -> None:
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENAMETOOLONG, errno.EPERM])
 def test_the_user_is_at_fault(number: int) -> None:
     assert number not in MACHINE_ERRORS
+
+
+def test_a_failure_of_the_machine_names_the_file_that_was_read() -> None:
+    for number, filename in ((errno.EIO, None), (errno.EIO, "a.png")):
+        with pytest.raises(OSError, match="failed") as raised:
+            raise_machine_failure(OSError(number, "failed", filename), Path("a.png"))
+        assert raised.value.filename == "a.png"
+    raise_machine_failure(OSError(errno.ENOENT, "none"), Path("a.png"))  # that is no failure of the machine
 
 
 class NumpyError(MemoryError):

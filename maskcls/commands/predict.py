@@ -69,11 +69,8 @@ def predict(config: PredictConfig, run: Run) -> None:
     ending, table = Ending(), run.directory / f"predictions.{config.format}"
     # the table is closed last, when other outputs that failed have given up their room on the disk
     with run.phase("predict"), write_rows(table, naming) as add_rows, ending.caught(), ExitStack() as stack:
-        names = OutputNames(run.directory / "annotated", source.folder)
-        wanted = _outputs(config, run, source, names, naming, predictor.resize)
+        wanted = _outputs(config, run, source, naming, predictor.resize, shows=shows)
         outputs = [*map(stack.enter_context, wanted)]
-        if shows:
-            outputs.append(stack.enter_context(show_window(naming, predictor.resize, f"maskcls, {source.given}")))
         # a picture whose copy cannot be written is neither in the table nor in the sums
         outputs += [add_rows, tally.add]
         seen_all = pipeline.run(opened, is_live=_is_live(source))
@@ -85,7 +82,8 @@ def predict(config: PredictConfig, run: Run) -> None:
     _record(run, source, tally, opened)
     if ending.error is None:
         _require_pictures(source, tally)
-    _report(run, tally, opened, table)
+    if ending.error is None or tally.pictures:
+        _report(run, tally, opened, table)
     if ending.error is not None:
         raise ending.error
 
@@ -150,16 +148,18 @@ def _length(source: Source) -> int | None:
 
 
 def _outputs(
-    config: PredictConfig, run: Run, source: Source, names: OutputNames, naming: Naming, resize: Resize
+    config: PredictConfig, run: Run, source: Source, naming: Naming, resize: Resize, *, shows: bool
 ) -> Iterator[AbstractContextManager[Output]]:
-    """What is written beside the table."""
+    """What is written and shown beside the table."""
     yield plot_timelines(run.directory / "plots", naming)
     if config.save:
-        yield save_annotated(names, naming, resize)
+        yield save_annotated(OutputNames(run.directory / "annotated", source.folder), naming, resize)
     if config.report:
         positive = None if naming.positive is None else naming.classes[naming.positive]
         headline = Headline(str(config.ckpt), source.given, naming.classes, positive, naming.threshold)
         yield write_gallery(run.directory / "gallery.html", headline, naming)
+    if shows:
+        yield show_window(naming, resize, f"maskcls, {source.given}")
 
 
 @dataclass

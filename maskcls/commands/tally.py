@@ -11,8 +11,8 @@ from maskcls.commands.outputs import Naming
 from maskcls.data.readable import report_remarks
 from maskcls.inference.pipeline import Answered, Seen
 from maskcls.media.frames import Unusable
-from maskcls.reporting.text import aligned, shortened
-from maskcls.wording import named
+from maskcls.reporting.text import aligned
+from maskcls.wording import named, shortened
 
 log = logging.getLogger(__name__)
 

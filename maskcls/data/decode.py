@@ -17,7 +17,7 @@ from maskcls.data.formats import HEAD_BYTES, described, format_of
 from maskcls.data.heif import decode_heif
 from maskcls.data.resize import resized
 from maskcls.data.truncation import completed, has_more, is_cut_off
-from maskcls.errors import MACHINE_ERRORS, UserError
+from maskcls.errors import UserError, raise_machine_failure
 
 # largest file that is read: 100 million pixels, the default limit, take 800 MB as uncompressed 16-bit RGBA
 MAX_BYTES = 2**30
@@ -101,8 +101,7 @@ def read_bytes(path: Path) -> bytes:
             raise UnreadableImageError(f"{path}: {state.st_size:,} bytes, more than the {MAX_BYTES:,} allowed")
         content = path.read_bytes()
     except OSError as error:
-        if error.errno in MACHINE_ERRORS:
-            raise
+        raise_machine_failure(error, path)
         raise UnreadableImageError(f"{path}: {error.strerror}") from None
     if not content:
         raise UnreadableImageError(f"{path}: the file is empty")

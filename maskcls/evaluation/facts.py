@@ -10,7 +10,7 @@ import numpy as np
 
 from maskcls.data.groups import Groups
 from maskcls.data.index import Index, Split, file_state
-from maskcls.errors import MACHINE_ERRORS
+from maskcls.errors import raise_machine_failure
 from maskcls.progress import progress
 from maskcls.wording import counted
 
@@ -93,8 +93,7 @@ def _digest(path: Path, closed: list[Path]) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        if error.errno in MACHINE_ERRORS:
-            raise
+        raise_machine_failure(error, path)
         closed.append(path)
         return ""
 

@@ -7,7 +7,7 @@ from maskcls.data.decode import MAX_BYTES
 from maskcls.data.formats import HEAD_BYTES, format_of, is_film
 from maskcls.data.left_out import VIDEO_SUFFIXES
 from maskcls.data.truncation import has_more
-from maskcls.errors import MACHINE_ERRORS
+from maskcls.errors import raise_machine_failure
 from maskcls.media.cameras import camera_clip
 from maskcls.media.frames import Clip
 from maskcls.media.pictures import picture_clip
@@ -62,7 +62,6 @@ def _is_video(path: Path) -> bool:
             if kind == "GIF":
                 return path.stat().st_size <= MAX_BYTES and has_more(head + file.read(), kind)
     except OSError as error:
-        if error.errno in MACHINE_ERRORS:
-            raise
+        raise_machine_failure(error, path)
         return False
     return suffix in _JPEG_VIDEOS if kind else is_film(head) or suffix in VIDEO_SUFFIXES

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from maskcls.data.formats import HEAD_BYTES, format_of, is_film
 from maskcls.data.walk import find_images
-from maskcls.errors import MACHINE_ERRORS, UserError
+from maskcls.errors import UserError, raise_machine_failure
+from maskcls.wording import counted, shortened
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "rtmp")
 STANDARD_INPUT = "-"
@@ -106,13 +107,25 @@ def find_source(source: str) -> Source:
     left_out: Mapping[str, str] = {}
     if _is_list(path):
         files = list(_listed(path))
-        if not any(file.exists() for file in files):
-            such_as = f"none of its {len(files)} files exists, such as {files[0]}" if files else "it names no file"
-            raise UserError(f"source={source}: {such_as}; expected the path of a picture or a video in each line")
+        _require_any(files, source)
     else:
         files, left_out = find_images(source, with_videos=True)
     folder = path if path.is_dir() else _common_folder(files)
     return Source(source, [File(file) for file in files], left_out, folder)
+
+
+def _require_any(files: Sequence[Path], source: str) -> None:
+    """Refuse a list of which no file exists.
+
+    Raises:
+        UserError: it is one.
+    """
+    if any(map(os.path.exists, files)):  # of a name that is too long, Path.exists would raise an error
+        return
+    # a line of a file that is no list may have any length
+    count = counted(len(files), "file")
+    found = f"none of its {count} exists, such as {shortened(str(files[0]), 200)}" if files else "it names no file"
+    raise UserError(f"source={source}: {found}; expected the path of a picture or a video in each line")
 
 
 def without_password(address: str) -> str:
@@ -148,8 +161,7 @@ def _is_list(path: Path) -> bool:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError as error:
-        if error.errno in MACHINE_ERRORS:
-            raise
+        raise_machine_failure(error, path)
         raise UserError(f"source={path}: cannot be opened: {error.strerror}") from None
     return format_of(head) is None and not is_film(head)
 

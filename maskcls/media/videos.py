@@ -36,23 +36,8 @@ _MISSING_SECONDS, _MISSING_SHARE = 0.5, 0.01
 _MICROSECONDS = 1_000_000
 # names of libav's demuxers
 _FORMATS = (
-    *("mov", "matroska", "avi", "mpeg", "mpegts", "mpegtsraw", "asf", "flv", "live_flv", "ogg", "mxf", "dv", "gif"),
-    *(
-        "rm",
-        "nut",
-        "ivf",
-        "wtv",
-        "yuv4mpegpipe",
-        "mjpeg",
-        "mpegvideo",
-        "m4v",
-        "h263",
-        "h264",
-        "hevc",
-        "vc1",
-        "av1",
-        "obu",
-    ),
+    "mov,matroska,avi,mpeg,mpegts,mpegtsraw,asf,flv,live_flv,ogg,mxf,dv,gif,rm,nut,ivf,wtv,yuv4mpegpipe,mjpeg,"
+    "mpegvideo,m4v,h263,h264,hevc,vc1,av1,obu"
 )
 _TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
@@ -82,7 +67,7 @@ def open_video(file: str | Readable) -> InputContainer:
     Raises:
         av.FFmpegError: it cannot be opened.
     """
-    options = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
+    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     container = av.open(file, "r", options=options, metadata_errors="replace")
     if container.format.name == "avi":  # it has no times, and those that would be made up are in a wrong order
         made_up: Any = Flags.gen_pts

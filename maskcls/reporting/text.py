@@ -30,11 +30,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"  {'  '.join(cells)}".rstrip() for cells in zip(*padded, strict=True)]
 
 
-def shortened(path: str, limit: int) -> str:
-    """The end of a path that is longer than ``limit`` letters."""
-    return path if len(path) <= limit else f"...{path[3 - limit :]}"
-
-
 def slice_title(name: str) -> str:
     """The name of a slice of ``metrics.json`` as people read it: ``side_0_to_63`` is ``smaller than 64 pixels``."""
     if found := re.fullmatch(r"side_(\d+)_to_(\d+)", name):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `python scripts/torture` looks within the package only
 
-from torture import agreement, commands, concurrency, damage, full, hostile, images, kill, signals
+from torture import agreement, commands, concurrency, damage, full, hostile, images, kill, predictions, signals
 from torture.campaign import Campaign, CampaignError, Options, Outcome
 from torture.processes import Processes
 
@@ -32,6 +32,7 @@ CAMPAIGNS: dict[str, Campaign] = {
     "hostile": hostile.campaign,
     "concurrency": concurrency.campaign,
     "oddities": agreement.campaign,
+    "predictions": predictions.campaign,
 }
 
 

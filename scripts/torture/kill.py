@@ -95,11 +95,11 @@ class Kills:
         """Start a command and kill it; return what that hit."""
         started = self.trainings.processes.start(*command)
         if case.target is None:
-            started.process.join(case.moment * 1.2 * self.whole[case.model].seconds)
+            started.wait(case.moment * 1.2 * self.whole[case.model].seconds)
         else:
             while started.is_running and not list(place.glob(TARGETS[case.target])):
-                started.process.join(0.001)
-            started.process.join(case.moment * WRITING)
+                started.wait(0.001)
+            started.wait(case.moment * WRITING)
         was_running = started.is_running
         started.kill()
         if not was_running:

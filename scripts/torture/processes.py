@@ -4,14 +4,18 @@ import multiprocessing
 import os
 import resource
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import NamedTuple
 
 # a process that takes more seconds than this hangs
 PATIENCE = 120.0
+# multiprocessing reads the status of all children when one is started; of two threads that read one, the second fails
+_STATUSES = threading.Lock()
 # exit status of a process that hangs, as of the command `timeout`
 HANGS = 124
 
@@ -49,18 +53,24 @@ class Started(NamedTuple):
     @property
     def is_running(self) -> bool:
         """Whether the process has not ended yet."""
-        return self.process.exitcode is None
+        with _STATUSES:
+            return self.process.exitcode is None
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until the process has ended, or for so many seconds."""
+        wait([self.process.sentinel], seconds)
 
     def kill(self) -> None:
         """Kill the process and wait for its end."""
         self.process.kill()
-        self.process.join()
+        self.wait()
 
     def finish(self) -> Ended:
         """Wait for the end of the process. A process that hangs is killed."""
         start = time.monotonic()
-        self.process.join(PATIENCE)
-        code = self.process.exitcode
+        self.wait(PATIENCE)
+        with _STATUSES:
+            code = self.process.exitcode
         if code is None:
             self.kill()
             code = HANGS
@@ -82,8 +92,10 @@ def run_command(command: Sequence[str]) -> int:
     return cli.main(command[0], list(command[1:]))
 
 
-def _run_child(command: Sequence[str], output: str, limits: Mapping[int, int]) -> None:
-    """Run a command in this process, with its output in a file and the soft limits of `resource.setrlimit`."""
+def _run_child(command: Sequence[str], output: str, limits: Mapping[int, int], stdin: Path | None) -> None:
+    """Run a command in this process, with its input and output in files and the soft limits of `resource.setrlimit`."""
+    if stdin:
+        sys.stdin = stdin.open(encoding="utf-8")
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -103,14 +115,15 @@ class Processes:
         self.folder = folder
         self.count = 0
 
-    def start(self, *command: str, limits: Mapping[int, int] | None = None) -> Started:
-        """Start a command: its name, such as ``train``, and its arguments."""
+    def start(self, *command: str, limits: Mapping[int, int] | None = None, stdin: Path | None = None) -> Started:
+        """Start a command: its name, such as ``train``, and its arguments; ``stdin`` is what is piped in."""
         self.count += 1
         output = self.folder / f"{self.count}.out"
-        process = self.context.Process(target=_run_child, args=(command, str(output), limits or {}))
-        process.start()
+        process = self.context.Process(target=_run_child, args=(command, str(output), limits or {}, stdin))
+        with _STATUSES:
+            process.start()
         return Started(process, output)
 
-    def run(self, *command: str, limits: Mapping[int, int] | None = None) -> Ended:
+    def run(self, *command: str, limits: Mapping[int, int] | None = None, stdin: Path | None = None) -> Ended:
         """Start a command and wait for its end."""
-        return self.start(*command, limits=limits).finish()
+        return self.start(*command, limits=limits, stdin=stdin).finish()

@@ -65,8 +65,8 @@ class Interruptions:
         """Start a command and send it the signal."""
         started = self.trainings.processes.start(*command)
         while not started.output.exists():  # earlier, the signal would meet multiprocessing's own code
-            started.process.join(0.001)
-        started.process.join(case.moment * self.whole.seconds)
+            started.wait(0.001)
+        started.wait(case.moment * self.whole.seconds)
         if started.is_running and started.process.pid is not None:
             os.kill(started.process.pid, case.sent)
         return started.finish()

@@ -120,6 +120,8 @@ def test_a_picture_may_be_called_txt(photos: Path) -> None:
     ("content", "message"),
     [
         (b"# nothing\n\n", "it names no file; expected the path of a picture or a video in each line"),
+        (b"x" * 1000 + b".jpg", "none of its 1 file exists, such as ..." + "x" * 193 + ".jpg; expected the path of a "
+        "picture or a video in each line"),
         (b"x.jpg\ny.jpg", "none of its 2 files exists, such as {}/x.jpg; expected the path of a picture or a video in "
         "each line"),
         ("a.jpg\n".encode("utf-16"), "not a text file in UTF-8; expected a path in each line"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from maskcls.reporting.text import aligned, display_width, shortened, slice_title
+from maskcls.reporting.text import aligned, display_width, slice_title
 
 
 @pytest.mark.parametrize(("text", "width"), [("", 0), ("abc", 3), ("한글", 4), ("é", 1), ("a한", 3)])
@@ -34,7 +34,3 @@ def test_a_column_that_is_empty_below_its_heading_is_left_out() -> None:
 )
 def test_slices_have_titles_for_people(name: str, title: str) -> None:
     assert slice_title(name) == title
-
-
-def test_of_a_long_path_the_end_is_shown() -> None:
-    assert [shortened("/a/bc.png", limit) for limit in (9, 8)] == ["/a/bc.png", "...c.png"]

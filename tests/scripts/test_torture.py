@@ -43,7 +43,7 @@ def torture(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "campaign", ["kill", "signals", "full", "damage", "images", "commands", "hostile", "concurrency"]
+    "campaign", ["kill", "signals", "full", "damage", "images", "commands", "hostile", "concurrency", "predictions"]
 )
 def test_a_few_cases_of_a_campaign_hold(campaign: str, tmp_path: Path) -> None:
     if campaign == "full" and os.geteuid() != 0:
