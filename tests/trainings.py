@@ -49,7 +49,7 @@ def tiny_state(precision: PrecisionName = "float32", lr: float = 0.1, **changes:
     """A training with SGD; each call gives the same weights."""
     torch.manual_seed(0)
     model = build_model(MODEL, len(CLASSES), SIZE, pretrained=False)
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, fused=True)
     state = TrainingState(
         model=model,
         forward=model,
@@ -59,6 +59,7 @@ def tiny_state(precision: PrecisionName = "float32", lr: float = 0.1, **changes:
         loss_function=nn.CrossEntropyLoss(),
         precision=Precision(precision, "cpu"),
         scaler=Precision(precision, "cpu").grad_scaler(),
+        is_sound=torch.ones((), dtype=torch.bool),
     )
     return dataclasses.replace(state, **changes)
 

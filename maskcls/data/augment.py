@@ -59,6 +59,7 @@ class LightAugment:
     def __init__(self, config: LightAugmentConfig, generator: torch.Generator) -> None:
         self.config = config
         self.generator = generator
+        self._luma = torch.tensor(LUMA, device=generator.device).view(1, 3, 1, 1)  # once: the copy waits for the device
 
     @property
     def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
@@ -102,10 +103,9 @@ class LightAugment:
             return 1 + self._uniform(len(values), limit).view(-1, 1, 1, 1)
 
         values = (values * factor(self.config.brightness)).clamp(0, 1)
-        luma = values.new_tensor(LUMA).view(1, 3, 1, 1)
-        mean = (values * luma).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)
+        mean = (values * self._luma).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)
         values = torch.lerp(mean, values, factor(self.config.contrast)).clamp(0, 1)
-        grey = (values * luma).sum(dim=1, keepdim=True)
+        grey = (values * self._luma).sum(dim=1, keepdim=True)
         return torch.lerp(grey, values, factor(self.config.saturation)).clamp(0, 1)
 
 

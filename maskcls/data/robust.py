@@ -76,6 +76,7 @@ class RobustAugment:
     def __init__(self, config: RobustAugmentConfig, generator: torch.Generator) -> None:
         self.config = config
         self.dice = Dice(generator)
+        self._luma = torch.tensor(LUMA, device=generator.device).view(1, 3, 1, 1)  # once: the copy waits for the device
 
     def __call__(self, images: Tensor) -> Tensor:
         """Change images.
@@ -186,8 +187,7 @@ class RobustAugment:
         gamma = column(dice.uniform(count, -1, 1).mul(math.log1p(config.gamma)).exp())
         balance = (1 + dice.uniform(3 * count, -config.white_balance, config.white_balance)).view(-1, 3, 1, 1)
         images = (images.clamp(min=1e-4).pow(gamma) * factor(config.brightness) * balance).clamp(0, 1)
-        luma = images.new_tensor(LUMA).view(1, 3, 1, 1)
-        grey = (images * luma).sum(dim=1, keepdim=True)
+        grey = (images * self._luma).sum(dim=1, keepdim=True)
         saturation = torch.where(column(dice.chosen(count, config.grey)), 0.0, factor(config.saturation))
         images = torch.lerp(grey, images, saturation)
         mean = grey.mean(dim=(2, 3), keepdim=True)

@@ -64,6 +64,7 @@ def build_state(
         loss_function=nn.CrossEntropyLoss(label_smoothing=config.label_smoothing),
         precision=precision,
         scaler=precision.grad_scaler(),
+        is_sound=torch.ones((), dtype=torch.bool, device=device),
         clip_norm=config.optim.clip_norm,
         average=average_weights(model, config.ema_decay),
         generator=generator,

@@ -40,8 +40,11 @@ class CheckpointWriter:
     def save(self, state: TrainingState, *, is_best: bool = False) -> None:
         """Write last, and then best if the epoch that has just ended is the best so far.
 
-        If the process dies in between, `repair_best` rebuilds best from last.
+        If the process dies in between, `repair_best` rebuilds best from last. After a step that was not finite, nothing
+        is written: the loop finds it at its next look, on a GPU up to half a second later.
         """
+        if not state.is_sound:
+            return
         try:
             checkpoint = capture(state, self.about)
             with deferred():

@@ -65,11 +65,13 @@ class NotFiniteError(TrainingError):
     """
 
     def __init__(self, state: TrainingState, batches: TrainingBatches, batch: int) -> None:
-        self.epoch, self.batch, self.learning_rate = state.progress.epoch + 1, batch + 1, state.learning_rate
+        self.epoch, self.batch = state.progress.epoch + 1, batch + 1
+        steps = state.progress.epoch * len(batches) + batch
+        self.learning_rate = state.learning_rate_after(steps)  # the schedule has gone on
         self.files = batches.files(state.progress.epoch, batch)
         shown = ", ".join(self.files[:3]) + (", ..." if len(self.files) > 3 else "")
         super().__init__(
-            f"epoch {self.epoch}, step {state.progress.epoch * len(batches) + self.batch}: the loss or its gradient is "
+            f"epoch {self.epoch}, step {steps + 1}: the loss or its gradient is "
             f"not finite, at a learning rate of {self.learning_rate:g}, on the batch of {shown} (run.json lists all "
             f"files); {REMEDY}"
         )
@@ -172,7 +174,9 @@ def train_one_epoch(
 
 
 def step(state: TrainingState, images: Tensor, labels: Tensor) -> Step:
-    """Forward, backward, update. There is no update if the loss or the gradient is not finite.
+    """Forward, backward, update. There is no update if the loss or the gradient is not finite, nor in later steps.
+
+    Nothing here makes the host wait for a GPU.
 
     Args:
         state: what is trained.
@@ -187,15 +191,11 @@ def step(state: TrainingState, images: Tensor, labels: Tensor) -> Step:
     state.scaler.scale(loss).backward()
     state.scaler.unscale_(state.optimizer)
     norm = _clip(state.model, state.clip_norm)
-    # gradients of float16 may overflow, and then the scaler lowers its scale; below 1 the scale is not the cause
-    may_overflow = state.precision.name == "float16" and state.scaler.get_scale() >= 1
-    is_finite = torch.isfinite(loss if may_overflow else loss + norm)
-    if state.scaler.is_enabled() or is_finite:  # an enabled scaler checks by itself, on the device
-        state.scaler.step(state.optimizer)
-        state.schedule.step()
-    state.scaler.update()
+    is_finite = _is_finite(state, loss, norm)
+    state.is_sound = state.is_sound & is_finite
+    _update(state)
     if state.average is not None:
-        state.average.update_parameters(state.model)
+        state.average.update(state.model)
     state.progress = replace(state.progress, step=state.progress.step + 1)
     return Step(loss.detach(), logits.detach(), is_finite)
 
@@ -206,6 +206,30 @@ def _clip(model: nn.Module, limit: float | None) -> Tensor:
         norm: Tensor = clip_grad_norm_(model.parameters(), limit)
         return norm
     return get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+
+
+def _is_finite(state: TrainingState, loss: Tensor, norm: Tensor) -> Tensor:
+    """Whether loss and gradient are finite, bool []."""
+    if not state.scaler.is_enabled():
+        return torch.isfinite(loss) & torch.isfinite(norm)
+    scale = state.scaler._get_scale_async()  # get_scale() would wait for the device
+    assert scale is not None  # since the loss was scaled
+    # gradients of float16 may overflow, and then the scaler lowers its scale; below 1 the scale is not the cause
+    return torch.isfinite(loss) & (torch.isfinite(norm) | (scale >= 1))
+
+
+def _update(state: TrainingState) -> None:
+    """Let the optimizer step, unless a step was not finite. Fused kernels and the scaler look at that on the device."""
+    optimizer = state.optimizer
+    if state.scaler.is_enabled():
+        state.scaler.step(optimizer)
+        state.scaler.update()
+    elif optimizer.defaults["fused"]:
+        optimizer.found_inf = (~state.is_sound).float()  # type: ignore[attr-defined]  # read by Optimizer.step
+        optimizer.step()
+    elif state.is_sound:
+        optimizer.step()
+    state.schedule.step()
 
 
 def _require_finite(state: TrainingState, batches: TrainingBatches, sums: EpochSums) -> None:

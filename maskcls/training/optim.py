@@ -3,6 +3,7 @@
 import math
 from typing import assert_never
 
+import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -23,7 +24,11 @@ def build_optimizer(config: OptimConfig, model: nn.Module) -> Optimizer:
     groups = _parameter_groups(model, config.weight_decay, decay_norm_and_bias=config.decay_norm_and_bias)
     match config:
         case SGDConfig():
-            return SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=True)
+            optimizer = SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=True)
+            if config.momentum:  # torch's own would be memory that was never written, if the first step is skipped
+                for parameter in model.parameters():
+                    optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+            return optimizer
         case AdamConfig():
             kind = Adam if config.name == "adam" else AdamW
             return kind(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)

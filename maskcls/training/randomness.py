@@ -20,10 +20,11 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def capture_random(augmentation: torch.Generator | None) -> tuple[RandomState, dict[str, Tensor]]:
+def capture_random(device: torch.device, augmentation: torch.Generator | None) -> tuple[RandomState, dict[str, Tensor]]:
     """The states of all generators: numbers, and tensors by name.
 
     Args:
+        device: where the training computes. Generators of other GPUs are not looked at, which would start CUDA.
         augmentation: the generator of the augmentation.
     """
     version, python, gauss = random.getstate()
@@ -35,13 +36,18 @@ def capture_random(augmentation: torch.Generator | None) -> tuple[RandomState, d
         "python": torch.tensor(python, dtype=torch.int64),
         "numpy": torch.from_numpy(legacy["state"]["key"].astype(np.int64)),
         "cpu": torch.get_rng_state(),
-        **{f"cuda/{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())},
     }
+    if device.type == "cuda":
+        tensors["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        tensors["mps"] = torch.mps.get_rng_state()
     return numbers, tensors if augmentation is None else {**tensors, "augmentation": augmentation.get_state()}
 
 
-def restore_random(numbers: RandomState, tensors: Mapping[str, Tensor], augmentation: torch.Generator | None) -> None:
-    """Set every generator to a captured state. Generators of devices that are not there any more are left as they are.
+def restore_random(
+    numbers: RandomState, tensors: Mapping[str, Tensor], device: torch.device, augmentation: torch.Generator | None
+) -> None:
+    """Set every generator to a captured state; on another device than before, those of the device draw anew.
 
     Raises:
         Exception: of any kind, if the states make no sense.
@@ -54,11 +60,12 @@ def restore_random(numbers: RandomState, tensors: Mapping[str, Tensor], augmenta
         {"bit_generator": "MT19937", "state": {"key": key, "pos": position}, "has_gauss": has_gauss, "gauss": number}
     )
     torch.set_rng_state(tensors["cpu"])
-    cuda = [state for name, state in tensors.items() if name.startswith("cuda/")]
-    if len(cuda) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([tensors[f"cuda/{i}"] for i in range(len(cuda))])
-    else:
-        log.warning("resumed with another number of GPUs: what is drawn on them, such as dropout, is drawn anew")
+    if device.type == "cuda" and "cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["cuda"], device)
+    elif device.type == "mps" and "mps" in tensors:
+        torch.mps.set_rng_state(tensors["mps"])
+    if device.type not in tensors:
+        log.warning("resumed on another device: what is drawn on it, such as dropout, draws other random numbers")
     if augmentation is not None and "augmentation" in tensors:
         state = tensors["augmentation"]
         if augmentation.get_state().shape == state.shape:  # a generator of another device has another shape

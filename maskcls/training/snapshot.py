@@ -21,12 +21,12 @@ def capture(state: TrainingState, about: Document) -> Checkpoint:
         state: the training, between two steps.
         about: what all checkpoints of the training have in common.
     """
-    numbers, generators = capture_random(state.generator)
+    numbers, generators = capture_random(state.device, state.generator)
     training = TrainingDocument(
         rows=tuple(state.rows),
         retries=state.retries,
         scaler=state.scaler.state_dict(),
-        average_updates=None if state.average is None else int(state.average.n_averaged),
+        average_updates=None if state.average is None else state.average.updates,
         random=numbers,
         partial_epoch=None if state.sums is None else state.sums.partial(),
         has_collapsed=state.has_collapsed,
@@ -70,7 +70,7 @@ def restore(state: TrainingState, checkpoint: Checkpoint, path: Path) -> None:
             if training.average_updates is None:
                 raise ValueError("the average lacks its number of updates")
             state.average.module.load_state_dict(snapshot.average)
-            state.average.n_averaged.fill_(training.average_updates)
+            state.average.updates = training.average_updates
         state.progress, state.rows = document.progress, list(training.rows)
         state.retries, state.has_collapsed = training.retries, training.has_collapsed
         state.calibration = checkpoint.document.calibration
@@ -78,7 +78,7 @@ def restore(state: TrainingState, checkpoint: Checkpoint, path: Path) -> None:
         _restore_schedule(state)
         _restore_scaler(state, training.scaler)
         state.sums = None if training.partial_epoch is None else EpochSums.on(state.device, training.partial_epoch)
-        restore_random(training.random, snapshot.random, state.generator)
+        restore_random(training.random, snapshot.random, state.device, state.generator)
     except UserError as error:
         raise UserError(f"ckpt={path}: {error}") from None
     except Exception as error:  # a file that makes no sense may end in any error
@@ -90,13 +90,15 @@ def restore(state: TrainingState, checkpoint: Checkpoint, path: Path) -> None:
 
 def _restore_optimizer(state: TrainingState, stored: Mapping[int, Mapping[str, Tensor]]) -> None:
     """Restore moments and the like. The settings of the parameter groups stay the configuration's."""
+    if not stored:  # before the first step
+        return
     groups = state.optimizer.state_dict()["param_groups"]
     parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     restored = {
         position: {name: _like(value, parameters[position]) for name, value in values.items()}
         for position, values in stored.items()
     }
-    if restored and len(restored) != len(parameters):
+    if len(restored) != len(parameters):
         raise ValueError("the optimizer's state lacks parameters")
     state.optimizer.load_state_dict({"state": restored, "param_groups": groups})
 

@@ -1,14 +1,15 @@
 """The state of a training: everything that a step changes, and what a step needs."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from maskcls.config.types import Select
 from maskcls.models.calibration import UNCALIBRATED, Calibration
@@ -17,6 +18,38 @@ from maskcls.models.precision import Precision
 
 # an epoch before its first step
 BEGINNING = PartialEpoch(batches=0, seen=0, loss_sum=0.0, correct=0, learning_rate=0.0, seconds=0.0, waited=0.0)
+
+
+@dataclass
+class Average:
+    """An exponential moving average of a model's weights and buffers. It begins with those at its first update.
+
+    torch's AveragedModel would wait for the device at each update.
+
+    Attributes:
+        module: holds the averages.
+        decay: what an update leaves of them, 0..1.
+        updates: number of updates so far.
+    """
+
+    module: nn.Module
+    decay: float
+    updates: int = 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the weights and buffers that a model has now. Counters are copied."""
+        pairs = [*zip(_tensors(self.module), _tensors(model), strict=True)]
+        averages, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+        torch._foreach_lerp_(averages, values, 1 - self.decay if self.updates else 1.0)
+        for own, counter in pairs:
+            if not own.is_floating_point():
+                own.copy_(counter)
+        self.updates += 1
+
+
+def _tensors(model: nn.Module) -> chain[Tensor]:
+    return chain(model.parameters(), model.buffers())
 
 
 @dataclass
@@ -32,6 +65,8 @@ class TrainingState:
         loss_function: from logits and labels to the mean loss.
         precision: number format of the forward pass.
         scaler: scales the loss for float16.
+        is_sound: whether loss and gradient of every step were finite, bool [], on the device. If not, batch
+            statistics may hold anything, and there is nothing to save.
         clip_norm: largest norm of the gradient, None for no limit.
         average: running average of the weights, None without one.
         generator: random generator of the augmentation.
@@ -51,8 +86,9 @@ class TrainingState:
     loss_function: Callable[[Tensor, Tensor], Tensor]
     precision: Precision
     scaler: torch.amp.GradScaler
+    is_sound: Tensor
     clip_norm: float | None = None
-    average: AveragedModel | None = None
+    average: Average | None = None
     generator: torch.Generator | None = None
     retries: int = 0
     has_collapsed: bool = False
@@ -64,8 +100,7 @@ class TrainingState:
     @property
     def evaluated_model(self) -> nn.Module:
         """The model that validation measures and that is kept: the average, if there is one."""
-        model: nn.Module = self.model if self.average is None else self.average.module
-        return model
+        return self.model if self.average is None else self.average.module
 
     @property
     def device(self) -> torch.device:
@@ -76,6 +111,10 @@ class TrainingState:
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
         return float(self.optimizer.param_groups[0]["lr"])
+
+    def learning_rate_after(self, steps: int) -> float:
+        """The learning rate of the step that follows so many steps: the schedule is a function of their number."""
+        return float(self.schedule.base_lrs[0] * self.schedule.lr_lambdas[0](steps))
 
 
 @dataclass
@@ -154,8 +193,6 @@ def after_epoch(progress: Progress, row: EpochRow, min_delta: float, select: Sel
     return Progress(progress.epoch + 1, progress.step, best, reference, without)
 
 
-def average_weights(model: nn.Module, decay: float | None) -> AveragedModel | None:
-    """An exponential moving average of weights and buffers, None if ``decay`` is None."""
-    if decay is None:
-        return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+def average_weights(model: nn.Module, decay: float | None) -> Average | None:
+    """A moving average that no update has seen yet, None if ``decay`` is None."""
+    return None if decay is None else Average(copy.deepcopy(model), decay)

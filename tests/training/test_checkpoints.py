@@ -65,6 +65,16 @@ def test_the_best_checkpoint_holds_what_was_validated_and_nothing_to_resume_from
     assert torch.equal(last.weights["classifier.weight"], state.model.state_dict()["classifier.weight"])
 
 
+def test_what_a_bad_batch_has_left_is_not_written(tmp_path: Path) -> None:
+    writer, state = CheckpointWriter(tmp_path, ABOUT, "1steps"), state_at(1, 1)
+    writer.save(state)
+    state.progress = dataclasses.replace(state.progress, step=9)
+    state.is_sound = torch.zeros((), dtype=torch.bool)
+    writer.save_if_due(state)
+    writer.save(state)
+    assert load_checkpoint(tmp_path / LAST).document.progress.step == 8
+
+
 @pytest.mark.parametrize(("every", "saved"), [(None, []), ("1steps", [1, 2, 3, 4, 5, 6]), ("3steps", [3, 6])])
 def test_checkpoints_come_after_as_many_steps(every: str | None, saved: list[int], tmp_path: Path) -> None:
     writer, state, found = CheckpointWriter(tmp_path, ABOUT, every), tiny_state(), []

@@ -1,5 +1,6 @@
 """The loop: precisions, clipping, steps that are not finite, interruptions, rows and early stopping."""
 
+import copy
 import dataclasses
 import itertools
 import logging
@@ -7,13 +8,15 @@ import math
 import os
 import re
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from trainings import (
     SIZE,
     Events,
@@ -27,7 +30,9 @@ from trainings import (
     tiny_validator,
 )
 
+from maskcls.config import LightAugmentConfig
 from maskcls.config.types import PrecisionName
+from maskcls.data.augment import LightAugment
 from maskcls.data.loaders import Batch
 from maskcls.errors import TrainingError
 from maskcls.interrupts import Interrupted, listening
@@ -152,8 +157,86 @@ def test_a_step_that_is_not_finite_touches_no_weight(where: str) -> None:
     before = copy_of(state.model)
     done = step(state, *batch_of())
     assert not done.is_finite
+    assert not state.is_sound
     assert done.loss.isnan() == (where == "images")
     assert all(torch.equal(p, b) for p, b in zip(state.model.parameters(), before, strict=True))
+
+
+OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
+    "sgd": lambda model: torch.optim.SGD(model.parameters(), lr=0.1, fused=True),
+    "momentum": lambda model: torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, fused=True),
+    "adam": lambda model: torch.optim.Adam(model.parameters(), lr=0.01, fused=True),
+    "adamw": lambda model: torch.optim.AdamW(model.parameters(), lr=0.01, fused=True),
+    "not fused": lambda model: torch.optim.Adam(model.parameters(), lr=0.01),
+}
+
+
+def with_optimizer(name: str, precision: PrecisionName = "float32", **changes: Any) -> TrainingState:
+    state = tiny_state(precision, **changes)
+    state.optimizer = OPTIMIZERS[name](state.model)
+    state.schedule = torch.optim.lr_scheduler.LambdaLR(state.optimizer, lambda _: 1.0)
+    return state
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_after_a_step_that_is_not_finite_no_later_one_changes_anything(name: str) -> None:
+    state = with_optimizer(name)
+    step(state, *batch_of(seed=1))
+    weights, moments = copy_of(state.model), copy.deepcopy(state.optimizer.state_dict()["state"])
+    transform, state.transform = state.transform, lambda images: images.float() * math.nan
+    step(state, *batch_of(seed=2))
+    state.transform = transform
+    assert step(state, *batch_of(seed=3)).is_finite
+    assert all(torch.equal(a, b) for a, b in zip(weights, state.model.parameters(), strict=True))
+    after = state.optimizer.state_dict()["state"]
+    assert moments.keys() == after.keys()
+    for number, values in moments.items():
+        for moment, value in values.items():
+            assert value is None or torch.equal(value, after[number][moment])
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "adamw"])
+def test_steps_are_those_of_the_optimizer(name: str) -> None:
+    state, plain = with_optimizer(name), with_optimizer(name)
+    for seed in range(3):
+        images, labels = batch_of(seed=seed)
+        step(state, images, labels)
+        plain.optimizer.zero_grad()
+        plain.loss_function(plain.model(plain.transform(images)), labels).backward()
+        plain.optimizer.step()
+    assert same_weights(state.model, plain.model)
+
+
+class Waits(TorchDispatchMode):
+    """Notes what makes the host wait for a GPU: reading a number, and making a tensor from numbers of the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket in (torch.ops.aten._local_scalar_dense, torch.ops.aten.lift_fresh):
+            self.seen.add(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ["momentum", "adam"])
+def test_a_step_does_not_wait_for_the_device(name: str, precision: PrecisionName) -> None:
+    state = with_optimizer(name, precision, clip_norm=1.0)
+    light = LightAugmentConfig("light", 0.5, 0.1, 10, 0.1, 0.2, 0.2, 0.2)
+    augment, normalize = LightAugment(light, torch.Generator()), state.transform
+    state.transform = lambda images: normalize(augment(images))
+    state.average = average_weights(state.model, 0.9)
+    sums, (images, labels) = EpochSums.on(state.device), batch_of()
+    with Waits() as waits:
+        for _ in range(2):
+            done = step(state, images, labels)
+            sums.add(done.loss, done.logits, labels, done.is_finite, 0.1)
+    assert waits.seen == set()
+    with waits:
+        assert sums.loss > 0
+    assert waits.seen == {"aten._local_scalar_dense.default"}
 
 
 # --- an epoch ---

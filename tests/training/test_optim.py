@@ -39,6 +39,21 @@ def test_sgd_takes_its_settings() -> None:
     assert len(group["params"]) == 6
 
 
+def test_momentum_begins_with_zeros_also_if_the_first_step_is_skipped() -> None:
+    optimizer = optimizer_of("optim=sgd", "optim.momentum=0.9")
+    weights = [parameter.detach().clone() for parameter in MODEL.parameters()]
+    for parameter in MODEL.parameters():
+        parameter.grad = torch.full_like(parameter, math.nan)
+    optimizer.found_inf = torch.ones(())  # type: ignore[attr-defined]
+    optimizer.step()
+    MODEL.zero_grad()
+    buffers = [optimizer.state[parameter]["momentum_buffer"] for parameter in MODEL.parameters()]
+    assert len(buffers) == 6
+    assert all(torch.equal(buffer, torch.zeros_like(buffer)) for buffer in buffers)
+    assert all(map(torch.equal, weights, MODEL.parameters()))
+    assert not optimizer_of("optim=sgd", "optim.momentum=0").state
+
+
 @pytest.mark.parametrize(("name", "kind"), [("adam", Adam), ("adamw", AdamW)])
 def test_adam_takes_its_settings(name: str, kind: type) -> None:
     optimizer = optimizer_of(f"optim={name}", "optim.beta1=0.8", "optim.beta2=0.99", "optim.eps=1e-6")

@@ -12,6 +12,7 @@ from maskcls.config import as_dictionary, convert
 from maskcls.models.document import RandomState
 from maskcls.training.randomness import capture_random, restore_random, seed_everything
 
+CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda:1"), torch.device("mps")
 SOURCES: dict[str, Callable[[torch.Generator], float]] = {
     "python": lambda _: random.random(),
     "python's normal distribution": lambda _: random.gauss(0, 1),  # every second number is kept from the first
@@ -35,12 +36,12 @@ def test_a_restored_generator_draws_what_it_would_have_drawn(name: str, drawn_be
     seed_everything(3)
     for _ in range(drawn_before):
         draw(augmentation)
-    numbers, tensors = capture_random(augmentation)
+    numbers, tensors = capture_random(CPU, augmentation)
     expected = [draw(augmentation) for _ in range(5)]
     other = torch.Generator().manual_seed(99)
     seed_everything(4)
     assert [draw(other) for _ in range(5)] != expected
-    restore_random(stored(numbers), {key: value.clone() for key, value in tensors.items()}, other)
+    restore_random(stored(numbers), {key: value.clone() for key, value in tensors.items()}, CPU, other)
     assert [draw(other) for _ in range(5)] == expected
 
 
@@ -54,45 +55,68 @@ def test_a_seed_repeats_all_global_generators_and_may_be_large() -> None:
 
 
 def test_there_may_be_no_augmentation() -> None:
-    numbers, tensors = capture_random(None)
+    numbers, tensors = capture_random(CPU, None)
     assert "augmentation" not in tensors
     generator = torch.Generator().manual_seed(7)
-    restore_random(numbers, tensors, generator)  # a training that had none
+    restore_random(numbers, tensors, CPU, generator)  # a training that had none
     assert generator.initial_seed() == 7
-    restore_random(*capture_random(generator), None)
+    restore_random(*capture_random(CPU, generator), CPU, None)
 
 
 def test_another_device_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
     generator = torch.Generator()
-    numbers, tensors = capture_random(generator)
+    numbers, tensors = capture_random(CPU, generator)
     before = generator.get_state()
-    restore_random(numbers, {**tensors, "augmentation": torch.zeros(16, dtype=torch.uint8)}, generator)  # as CUDA's
+    restore_random(
+        numbers, {**tensors, "augmentation": torch.zeros(16, dtype=torch.uint8)}, CPU, generator
+    )  # as CUDA's
     assert torch.equal(generator.get_state(), before)
     message = "resumed on another device: the augmentation of this epoch draws other random numbers"
     assert caplog.messages == [message]
 
 
-def test_generators_of_devices_that_are_not_there_are_left_alone_and_said(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.fixture
+def fake_gpus(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+    """States of the generators of GPUs: by device, a list of one number."""
+    states = {"cuda:0": [10], "cuda:1": [11], "mps": [12]}
+
+    def get(device: object = "mps") -> torch.Tensor:
+        return torch.tensor(states[str(device)], dtype=torch.uint8)
+
+    def put(state: torch.Tensor, device: object = "mps") -> None:
+        states[str(device)] = state.tolist()
+
+    for module in ("torch.cuda", "torch.mps"):
+        monkeypatch.setattr(f"{module}.get_rng_state", get)
+        monkeypatch.setattr(f"{module}.set_rng_state", put)
+    return states
+
+
+@pytest.mark.parametrize("device", [CUDA, MPS])
+def test_the_generator_of_the_device_is_kept_and_no_other(
+    device: torch.device, fake_gpus: dict[str, list[int]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    numbers, tensors = capture_random(None)
-    restored: list[torch.Tensor] = []
-    monkeypatch.setattr("torch.cuda.set_rng_state_all", restored.extend)
-    states = [torch.full((16,), i, dtype=torch.uint8) for i in range(2)]
-    with_two = {**tensors, "cuda/0": states[0], "cuda/1": states[1]}
-    restore_random(numbers, with_two, None)
-    assert restored == []
-    message = "resumed with another number of GPUs: what is drawn on them, such as dropout, is drawn anew"
-    assert caplog.messages == [message]
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    restore_random(numbers, with_two, None)
-    assert [int(state[0]) for state in restored] == [0, 1]
-    assert caplog.messages == [message]
+    numbers, tensors = capture_random(device, None)
+    assert {*tensors} == {"python", "numpy", "cpu", device.type}
+    before = dict(fake_gpus)
+    fake_gpus[str(device)] = [99]
+    restore_random(numbers, tensors, device, None)
+    assert fake_gpus == before
+    restore_random(numbers, tensors, torch.device("cuda:0") if device == CUDA else device, None)
+    assert fake_gpus == before | ({"cuda:0": [11]} if device == CUDA else {})  # the run goes on on another GPU
+    assert not caplog.messages
 
 
-def test_the_generators_of_all_devices_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    states = [torch.full((16,), i, dtype=torch.uint8) for i in range(2)]
-    monkeypatch.setattr("torch.cuda.get_rng_state_all", lambda: states)
-    _, tensors = capture_random(None)
-    assert {name for name in tensors if "cuda" in name} == {"cuda/0", "cuda/1"}
-    assert int(tensors["cuda/1"][0]) == 1
+@pytest.mark.usefixtures("fake_gpus")
+def test_a_training_on_another_kind_of_device_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    restore_random(*capture_random(CPU, None), CUDA, None)
+    message = "resumed on another device: what is drawn on it, such as dropout, draws other random numbers"
+    assert caplog.messages == [message]
+    restore_random(*capture_random(CUDA, None), CPU, None)
+    assert caplog.messages == [message]  # the generator of the CPU is always kept
+
+
+def test_on_the_cpu_cuda_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.init", lambda: pytest.fail("CUDA was started"))
+    monkeypatch.setattr("torch.cuda._lazy_init", lambda: pytest.fail("CUDA was started"))
+    restore_random(*capture_random(CPU, None), CPU, None)

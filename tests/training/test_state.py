@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from trainings import CPU, batch_of, row, tiny_state
 
 from maskcls.models.document import PartialEpoch, Progress
@@ -87,17 +88,38 @@ def test_the_average_follows_the_weights_and_is_what_is_evaluated() -> None:
     # the first update copies the weights, each later one goes half way
     torch.testing.assert_close(weight(state.evaluated_model), 0.5 * after_one + 0.5 * after_two)
     assert not torch.equal(first, after_two)
-    assert int(state.average.n_averaged) == 2
+    assert state.average.updates == 2
 
 
 def test_the_average_includes_buffers() -> None:
     model = torch.nn.BatchNorm1d(2)
     average = average_weights(model, 0.5)
     assert average is not None
-    average.update_parameters(model)
-    model.running_mean = torch.tensor([4.0, 8.0])
-    average.update_parameters(model)
-    assert average.module.state_dict()["running_mean"].tolist() == [2.0, 4.0]
+    average.update(model)
+    model.running_mean, model.num_batches_tracked = torch.tensor([4.0, 8.0]), torch.tensor(3)
+    average.update(model)
+    buffers = average.module.state_dict()
+    assert buffers["running_mean"].tolist() == [2.0, 4.0]
+    assert int(buffers["num_batches_tracked"]) == 3  # a counter has no average
+    assert model.running_mean.tolist() == [4.0, 8.0]
+
+
+def test_the_average_is_that_of_torch() -> None:
+    torch.manual_seed(0)
+    convolution = torch.nn.Conv2d(1, 3, 2)
+    model = torch.nn.Sequential(convolution, torch.nn.BatchNorm2d(3))
+    own = average_weights(model, 0.9)
+    reference = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    assert own is not None
+    for _ in range(5):
+        with torch.no_grad():
+            convolution.weight.normal_()
+        model(torch.rand(2, 1, 4, 4))
+        own.update(model)
+        reference.update_parameters(model)
+    averages = {name: value for name, value in own.module.state_dict().items() if value.is_floating_point()}
+    assert len(averages) == 6
+    assert all(torch.equal(value, reference.module.state_dict()[name]) for name, value in averages.items())
 
 
 def test_there_is_no_average_without_a_decay() -> None:
@@ -108,6 +130,7 @@ def test_the_learning_rate_is_that_of_the_next_step() -> None:
     state = tiny_state(lr=0.4)
     state.schedule = torch.optim.lr_scheduler.LambdaLR(state.optimizer, lambda step: 0.5**step)
     assert state.learning_rate == 0.4
+    assert [state.learning_rate_after(steps) for steps in (0, 1, 3)] == [0.4, 0.2, 0.05]
     step(state, *batch_of())
     assert state.learning_rate == 0.2
     assert state.device == CPU
