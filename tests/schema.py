@@ -77,7 +77,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "train": {
         "model": MODEL["resnet18"], "optim": SGD, "schedule": SCHEDULE["constant"], "data": DATA["folder"],
         "augment": AUGMENT["none"], "epochs": 7, "seed": 5, "device": "cpu", "threads": 3, "precision": "float32",
-        "compile": False, "label_smoothing": 0.1, "ema_decay": 0.9,
+        "compile": False, "deterministic": True, "label_smoothing": 0.1, "ema_decay": 0.9,
         "early_stopping": {"patience": 3, "min_delta": 0.01}, "test": "both", "plots": False,
         "evaluation": {"threshold": "0.5", "equalised_size": 16}, "health": {"on_collapse": "retry"},
         "checkpoint": {"every": "90steps"}, "resume": "/runs/a", "init": "/runs/b", "select": "balanced_accuracy",

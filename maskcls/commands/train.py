@@ -35,7 +35,7 @@ from maskcls.training.examples import Examples, training_examples
 from maskcls.training.initial import origin_of, start_from
 from maskcls.training.loop import NotFiniteError, Plan, fit
 from maskcls.training.memory import explained_training, with_batch_size
-from maskcls.training.randomness import seed_everything
+from maskcls.training.randomness import determinism, seed_everything
 from maskcls.training.validation import Validator
 from maskcls.wording import counted, named
 
@@ -94,7 +94,8 @@ def train(config: TrainConfig, run: Run) -> float:
         log.info("model.pretrained=true: torchvision's ImageNet weights, except for the last layer, which is new")
     images = data.index.counts()
     report_sizes(images["val"], advice(images["train"], draws_alike=draws_alike(config.data)), config.select)
-    rows = _train_with_retries(config, run, data, examples, machine, stored)
+    with determinism(on=config.deterministic):
+        rows = _train_with_retries(config, run, data, examples, machine, stored)
     _record_validation(run, len(data.splits["val"]))
     with run.phase("test"):
         tested = evaluate_on_test(config, data, run, device, precision)

@@ -80,9 +80,10 @@ class TrainConfig:
     threads: Count | None
     precision: PrecisionChoice
     compile: Choice
+    deterministic: bool = field(default=False, kw_only=True)  # older runs do not have it
     label_smoothing: FractionBelowOne
     ema_decay: FractionBetween | None
-    select: Select = field(default="accuracy", kw_only=True)  # older runs do not have it
+    select: Select = field(default="accuracy", kw_only=True)  # nor this
     early_stopping: EarlyStoppingConfig
     evaluation: EvaluationConfig
     health: HealthConfig

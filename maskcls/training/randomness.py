@@ -1,13 +1,16 @@
 """Saving and restoring every random generator that a training, or code that a user adds to one, may draw from."""
 
 import logging
+import os
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from maskcls.errors import UserError
 from maskcls.models.document import RandomState
 
 log = logging.getLogger(__name__)
@@ -18,6 +21,30 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+@contextmanager
+def determinism(*, on: bool) -> Iterator[None]:
+    """Within the block, let torch use only algorithms that give the same bits each time, if ``on``.
+
+    Raises:
+        UserError: an operation has none on this device.
+    """
+    if on:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch reads it at the first matrix product
+    torch.use_deterministic_algorithms(on)
+    try:
+        yield
+    except RuntimeError as error:
+        operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+        if not found:
+            raise
+        raise UserError(
+            f"deterministic=true: {operation} gives other bits each time on this device; choose another model, "
+            "device=cpu or deterministic=false"
+        ) from None
+    finally:
+        torch.use_deterministic_algorithms(mode=False)
 
 
 def capture_random(device: torch.device, augmentation: torch.Generator | None) -> tuple[RandomState, dict[str, Tensor]]:

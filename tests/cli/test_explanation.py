@@ -10,8 +10,8 @@ from maskcls.config import TrainConfig
 
 SGD_KEYS = "name, lr, momentum, nesterov, weight_decay, decay_norm_and_bias, clip_norm"
 TOP_KEYS = (
-    "model, optim, schedule, data, augment, epochs, seed, device, threads, precision, compile, label_smoothing, "
-    "ema_decay, select, early_stopping, evaluation, health, checkpoint, resume, init, test, plots"
+    "model, optim, schedule, data, augment, epochs, seed, device, threads, precision, compile, deterministic, "
+    "label_smoothing, ema_decay, select, early_stopping, evaluation, health, checkpoint, resume, init, test, plots"
 )
 MODELS = "one of efficientnet_b0, mobilenet_v3_small, mycnn, resnet18, vgg16"
 EXPERIMENTS = "best, demo, fast, robust, study/mycnn_adam, study/resnet18_adam, study/resnet18_sgd, study/vgg16_adam"

@@ -62,8 +62,8 @@ def test_the_options_here_are_those_of_the_schema() -> None:
 def test_an_unknown_key_is_refused_with_the_nearest_one() -> None:
     assert refusal("train", values(epohcs=3)) == (
         "epohcs is not a key: allowed are model, optim, schedule, data, augment, epochs, seed, device, threads, "
-        "precision, compile, label_smoothing, ema_decay, select, early_stopping, evaluation, health, checkpoint, "
-        "resume, init, test, plots; did you mean 'epochs'?"
+        "precision, compile, deterministic, label_smoothing, ema_decay, select, early_stopping, evaluation, health, "
+        "checkpoint, resume, init, test, plots; did you mean 'epochs'?"
     )
     assert refusal("train", values(early_stopping__pacience=3)) == (
         "early_stopping.pacience is not a key: allowed are patience, min_delta; did you mean 'patience'?"
@@ -79,6 +79,7 @@ NEWER = {
     ("train", "augment__exchanged"): 0.0,
     ("train", "select"): "accuracy",
     ("train", "init"): None,
+    ("train", "deterministic"): False,
 }
 
 

@@ -1,16 +1,19 @@
 """Random generators go on where they were."""
 
 import json
+import os
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 
 from maskcls.config import as_dictionary, convert
+from maskcls.errors import UserError
 from maskcls.models.document import RandomState
-from maskcls.training.randomness import capture_random, restore_random, seed_everything
+from maskcls.training.randomness import capture_random, determinism, restore_random, seed_everything
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda:1"), torch.device("mps")
 SOURCES: dict[str, Callable[[torch.Generator], float]] = {
@@ -120,3 +123,18 @@ def test_on_the_cpu_cuda_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("torch.cuda.init", lambda: pytest.fail("CUDA was started"))
     monkeypatch.setattr("torch.cuda._lazy_init", lambda: pytest.fail("CUDA was started"))
     restore_random(*capture_random(CPU, None), CPU, None)
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_algorithms_that_differ_each_time_are_refused_where_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, *, on: bool
+) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    values = torch.zeros(3)
+    message = r"^deterministic=true: put_ .*gives other bits each time on this device; choose another model"
+    with pytest.raises(UserError, match=message) if on else nullcontext(), determinism(on=on):
+        assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if on else None)
+        values.put_(torch.tensor([0]), torch.ones(1))
+    assert not torch.are_deterministic_algorithms_enabled()
+    with pytest.raises(RuntimeError, match="another"), determinism(on=on):
+        raise RuntimeError("another")
