@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from maskcls.control_groups import control_groups
 
+SCHEDULE = Path("/proc/thread-self/schedstat")
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -22,6 +24,17 @@ def usable_cores() -> int:
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min(allowed, _quota(control_groups()))))
+
+
+def seconds_in_queue() -> float:
+    """Seconds for which this thread was ready to run, but had no core; 0.0 where the system does not tell.
+
+    See https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat.
+    """
+    try:
+        return int(SCHEDULE.read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):  # another system than Linux, or a kernel that does not count
+        return 0.0
 
 
 def _quota(groups: Iterable[Path]) -> float:

@@ -1,5 +1,6 @@
 """The cores that a process may use: those that it is bound to, or the share that its container has of them."""
 
+import hashlib
 import math
 import os
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from maskcls import cores
-from maskcls.cores import _quota, ahead, in_threads, usable_cores
+from maskcls.cores import _quota, ahead, in_threads, seconds_in_queue, usable_cores
 
 
 def quota(folder: Path, *limits: str | None) -> float:
@@ -138,3 +139,33 @@ def test_an_error_comes_out_where_its_result_is_asked_for() -> None:
     assert [next(results), next(results)] == [0.5, 1.0]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("5 1500000000 7\n", 1.5), ("", 0.0), ("a b c", 0.0), (None, 0.0)])
+def test_the_wait_for_a_core_is_read(
+    text: str | None, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "SCHEDULE", tmp_path / "schedstat")
+    if text is not None:
+        (tmp_path / "schedstat").write_text(text)
+    assert seconds_in_queue() == seconds
+
+
+@pytest.mark.skipif(not cores.SCHEDULE.exists(), reason="only Linux tells")
+def test_a_thread_that_shares_a_core_waits() -> None:
+    core = min(os.sched_getaffinity(0))
+    waits: list[float] = []
+
+    def work() -> None:
+        os.sched_setaffinity(0, {core})
+        before, end = seconds_in_queue(), time.monotonic() + 0.3
+        while time.monotonic() < end:
+            hashlib.sha256(bytes(100_000))  # which gives Python's lock away
+        waits.append(seconds_in_queue() - before)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(wait > 0.02 for wait in waits)

@@ -18,7 +18,7 @@ ARROWS = {
     "cli": "commands reporting media data run config interrupts errors",
     "commands": "training audit evaluation export reporting inference models media data run config interrupts files "
     "cores progress errors wording",
-    "training": "evaluation models data run config interrupts progress errors wording",
+    "training": "evaluation models data run config cores interrupts progress errors wording",
     "audit": "reporting data files cores progress wording",
     "evaluation": "reporting inference models data run config files cores progress errors wording",
     "export": "inference models data config cores errors",

@@ -30,6 +30,7 @@ from maskcls.training.batches import TrainingBatches
 from maskcls.training.build import build_state
 from maskcls.training.checkpoints import CheckpointWriter
 from maskcls.training.collapse import CollapsedError, CollapsePolicy, chance_loss, more_careful
+from maskcls.training.crowding import CrowdingWatch
 from maskcls.training.data import TrainingData, cached_bytes, draws_alike, keep_resident, load_data
 from maskcls.training.examples import Examples, training_examples
 from maskcls.training.initial import origin_of, start_from
@@ -165,7 +166,7 @@ def _train_once(
     )
     try:
         with explained_training(config, state.model, len(data.classes), machine.free):
-            fit(state, batches, validator, Plan.of(config, collapse), [recorder])
+            fit(state, batches, validator, Plan.of(config, collapse), [recorder, CrowdingWatch()])
     except (TrainingError, CollapsedError):  # the epoch will not be done; after an interruption it may be
         run.count_seconds("train", state.sums.seconds if state.sums else 0.0)
         raise
