@@ -13,6 +13,7 @@ from maskcls.data.augment import build_augment
 from maskcls.models.architecture import build_model
 from maskcls.models.normalize import Normalize
 from maskcls.models.precision import Precision
+from maskcls.training.convolution import use_matrix_products
 from maskcls.training.optim import build_optimizer, build_schedule
 from maskcls.training.state import TrainingState, average_weights
 
@@ -46,6 +47,8 @@ def build_state(
     device = normalize.mean.device
     model = build_model(config.model, classes, config.data.input_size, pretrained=True)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu" and precision.name == "bfloat16":
+        use_matrix_products(model)
     augment = build_augment(config.augment, generator)
 
     def augment_and_normalize(images: Tensor) -> Tensor:
