@@ -72,7 +72,7 @@ def test_settings_may_be_changed(run: Path) -> None:
     [
         ({"device": "gpu"}, "device=gpu: expected auto, cpu, cuda, cuda:N or mps; cuda is a GPU"),
         ({"device": "cuda:99"}, "device=cuda:99: not on this machine, which has cpu"),
-        ({"device": "cpu", "precision": "fp16"}, "precision=fp16: expected auto, float32, bfloat16, float16"),
+        ({"device": "cpu", "precision": "fp16"}, "precision=fp16: expected auto, float32, tf32, bfloat16, float16"),
     ],
     ids=range(3),
 )

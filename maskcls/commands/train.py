@@ -20,10 +20,11 @@ from maskcls.evaluation.metrics import percent_with_interval, proportion_interva
 from maskcls.evaluation.results import SYNTHETIC_NOTE
 from maskcls.models.calibration import UNCALIBRATED
 from maskcls.models.cpu import prepare_cpu
+from maskcls.models.device import choose_device, use_device
 from maskcls.models.document import Document, EpochRow, Progress
 from maskcls.models.memory import free_memory
 from maskcls.models.normalize import Normalize
-from maskcls.models.precision import Precision, choose_device, choose_precision
+from maskcls.models.precision import Precision, choose_precision
 from maskcls.reporting.model_card import write_model_card
 from maskcls.run import Run
 from maskcls.training.batches import TrainingBatches
@@ -73,6 +74,7 @@ def train(config: TrainConfig, run: Run) -> float:
     """
     threads = prepare_cpu(config.threads)
     device = choose_device(config.device)
+    use_device(device)
     precision, reason = choose_precision(config.precision, device)
     where, chosen = f"{device}, {counted(threads, 'CPU thread')}", f"{precision.name} ({reason})"
     log.info("device %s, precision %s, seed %d", where, chosen, config.seed)
@@ -95,7 +97,7 @@ def train(config: TrainConfig, run: Run) -> float:
         log.info("model.pretrained=true: torchvision's ImageNet weights, except for the last layer, which is new")
     images = data.index.counts()
     report_sizes(images["val"], advice(images["train"], draws_alike=draws_alike(config.data)), config.select)
-    with determinism(on=config.deterministic):
+    with determinism(on=config.deterministic), precision.products():  # backward passes, too
         rows = _train_with_retries(config, run, data, examples, machine, stored)
     _record_validation(run, len(data.splits["val"]))
     with run.phase("test"):

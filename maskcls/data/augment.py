@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskcls.config import AugmentConfig, FlipAugmentConfig, LightAugmentConfig, RobustAugmentConfig
+from maskcls.data.fallback import with_fallback
 
 # weights of red, green and blue in the luma of ITU-R BT.601, which torchvision and PIL use, too
 LUMA = (0.299, 0.587, 0.114)
@@ -77,7 +78,7 @@ class LightAugment:
         """
         values = images.float().div_(255)
         grid = functional.affine_grid(self._affine(len(values)), list(values.shape), align_corners=False)
-        values = functional.grid_sample(values, grid, padding_mode="reflection", align_corners=False)
+        values = with_fallback(functional.grid_sample, values, grid, padding_mode="reflection", align_corners=False)
         return self._colour(values).contiguous(memory_format=torch.channels_last)
 
     def _uniform(self, count: int, limit: float) -> Tensor:

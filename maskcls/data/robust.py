@@ -17,6 +17,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from maskcls.config import RobustAugmentConfig
 from maskcls.data.augment import LUMA
+from maskcls.data.fallback import with_fallback
 
 # share of the pasted faces that get a neck and shoulders
 BODIES = 0.6
@@ -62,7 +63,7 @@ def coordinates(size: int, like: Tensor) -> Tensor:
 
 def sample(images: Tensor, grid: Tensor) -> Tensor:
     """Look images up at coordinates [batch, size, size, 2]; outside, the border is continued."""
-    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return with_fallback(functional.grid_sample, images, grid, padding_mode="border", align_corners=False)
 
 
 class RobustAugment:
@@ -137,7 +138,7 @@ class RobustAugment:
         corner = corner * torch.where(dice.uniform(2 * count).view(-1, 2) < 0.5, -1.0, 1.0)
         half = dice.log_uniform(count, 0.1, 0.6)
         backgrounds = sample(others, coordinates(size, others)[None] * column(half) + corner[:, None, None])
-        few = functional.adaptive_avg_pool2d(others, 5)
+        few = with_fallback(functional.adaptive_avg_pool2d, others, output_size=5)
         blurred = functional.interpolate(few, size=(size, size), mode="bilinear", align_corners=False)
         plain = dice.uniform(3 * count).view(-1, 3, 1, 1)
         cells = dice.uniform(3 * count * 64).view(-1, 3, 8, 8)
@@ -220,7 +221,8 @@ class RobustAugment:
 def reduced(images: Tensor, side: int, mode: float) -> Tensor:
     """Reduce images to ``side`` pixels a side and enlarge them again; ``mode``, 0..1, chooses the interpolations."""
     size = images.shape[-1]
-    small = functional.interpolate(images, size=(side, side), mode="area" if mode < 0.5 else "nearest-exact")
+    shrink = "area" if mode < 0.5 else "nearest-exact"
+    small = with_fallback(functional.interpolate, images, size=(side, side), mode=shrink)
     if mode % 0.5 < 0.1:
         return functional.interpolate(small, size=(size, size), mode="nearest-exact")
     back = "bicubic" if mode % 0.5 < 0.3 else "bilinear"

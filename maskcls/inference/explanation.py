@@ -79,7 +79,8 @@ class Explainer:
         squares = np.stack([square_image(image, size, self._predictor.resize) for image in images])
         inputs = torch.from_numpy(squares).to(self._network.target).permute(0, 3, 1, 2)
         targets = torch.as_tensor(np.asarray(classes), device=inputs.device)
-        coarse: Tensor = self._cam.attribute(inputs, targets, relu_attributions=True)
+        with self._network.forward.precision.products():  # the backward pass, too
+            coarse: Tensor = self._cam.attribute(inputs, targets, relu_attributions=True)
         maps = nn.functional.interpolate(coarse.detach().float(), (size, size), mode="bilinear")[:, 0]
         largest = maps.amax((1, 2), keepdim=True)
         scaled: np.ndarray = (maps / largest.where(largest > 0, 1.0)).cpu().numpy()

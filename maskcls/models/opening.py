@@ -19,13 +19,15 @@ def open_network(
     Args:
         path: as `find_checkpoint` takes it; the suffix .onnx says that it is an exported network.
         device: auto, cpu, cuda, cuda:N or mps.
-        precision: auto, float32, bfloat16 or float16; None for the precision of the training.
+        precision: auto, float32, tf32, bfloat16 or float16; None for the precision of the training, or float32 where
+            the device would have to emulate that one, which a warning says.
         threads: CPU threads that compute; auto for as many as the process may use. With a number or auto, PyTorch is
-            set up for the whole process, as `maskcls.models.cpu.prepare_cpu` does it; None leaves it as it is.
+            set up for the whole process, as `prepare_cpu` and `use_device` do it; None leaves it as it is.
             ONNX Runtime takes None for auto.
 
     Raises:
-        UserError: if the file is missing, damaged or of another version of maskcls, or the device is missing.
+        UserError: if the file is missing, damaged or of another version of maskcls, or the device is missing
+            or cannot be used.
     """
     path = find_checkpoint(path)
     if path.suffix.lower() == ONNX_SUFFIX:

@@ -1,5 +1,6 @@
 """The back end that runs the network of a checkpoint with PyTorch."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,15 @@ from maskcls.errors import MachineError
 from maskcls.models.architecture import build_on_meta
 from maskcls.models.checkpoint import Checkpoint, load_checkpoint
 from maskcls.models.cpu import prepare_cpu
+from maskcls.models.device import choose_device, use_device
 from maskcls.models.document import Document
 from maskcls.models.memory import Demand, free_memory, inference_demand, out_of_memory
 from maskcls.models.network import TrainedNetwork
 from maskcls.models.normalize import Normalize
-from maskcls.models.precision import Precision, choose_device, choose_precision
+from maskcls.models.precision import Precision, choose_precision, precision_of_training
 from maskcls.wording import counted
+
+log = logging.getLogger(__name__)
 
 
 class Forward(NamedTuple):
@@ -111,7 +115,22 @@ def open_checkpoint(
     """Open a checkpoint; arguments and errors are those of `maskcls.models.opening.open_network`."""
     used = torch.get_num_threads() if threads is None else prepare_cpu(None if threads == "auto" else threads)
     checkpoint, target = load_checkpoint(path), choose_device(device)
-    chosen, reason = choose_precision(precision or checkpoint.document.precision, target)
-    reason = reason if precision else "as in training"
+    if threads is not None:
+        use_device(target)
+    chosen, reason = _precision_for(checkpoint, precision, target)
     about = f"device {target}, {counted(used, 'CPU thread')}, precision {chosen.name} ({reason})"
     return TrainedNetwork(path, checkpoint.document, restore_network(checkpoint, chosen, target), about)
+
+
+def _precision_for(
+    checkpoint: Checkpoint, asked: PrecisionChoice | None, device: torch.device
+) -> tuple[Precision, str]:
+    """The precision of a checkpoint on a device, and the reason. A line says if it is not that of the training."""
+    if asked is not None:
+        return choose_precision(asked, device)
+    trained = checkpoint.document.precision
+    chosen, lack = precision_of_training(trained, device)
+    if lack is None:
+        return chosen, "as in training"
+    log.warning("%s was trained in %s and computes in %s here: %s", checkpoint.path, trained, chosen.name, lack)
+    return chosen, f"trained in {trained}"

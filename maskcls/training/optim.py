@@ -1,6 +1,8 @@
 """Optimizers and learning-rate schedules, by name."""
 
+import logging
 import math
+from functools import cache
 from typing import assert_never
 
 import torch
@@ -17,23 +19,52 @@ from maskcls.config import (
     ScheduleConfig,
     SGDConfig,
 )
+from maskcls.data.fallback import COMPLETE
+from maskcls.errors import is_out_of_memory
+
+log = logging.getLogger(__name__)
 
 
 def build_optimizer(config: OptimConfig, model: nn.Module) -> Optimizer:
-    """Build the optimizer of a model's parameters. It uses torch's fused kernels."""
+    """Build the optimizer of a model's parameters. It uses torch's fused kernels where the device has them."""
     groups = _parameter_groups(model, config.weight_decay, decay_norm_and_bias=config.decay_norm_and_bias)
+    device = next(model.parameters()).device
     match config:
         case SGDConfig():
-            optimizer = SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=True)
-            if config.momentum:  # torch's own would be memory that was never written, if the first step is skipped
+            momentum, nesterov, fused = config.momentum, config.nesterov, has_fused(SGD, device)
+            optimizer = SGD(groups, lr=config.lr, momentum=momentum, nesterov=nesterov, fused=fused)
+            if momentum:  # torch's own would be memory that was never written, if the first step is skipped
                 for parameter in model.parameters():
                     optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
             return optimizer
         case AdamConfig():
             kind = Adam if config.name == "adam" else AdamW
-            return kind(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
+            betas, fused = (config.beta1, config.beta2), has_fused(kind, device)
+            return kind(groups, lr=config.lr, betas=betas, eps=config.eps, fused=fused)
         case _:
             assert_never(config)
+
+
+@cache
+def has_fused(kind: type[SGD | Adam], device: torch.device) -> bool:
+    """Whether a device has torch's fused kernels of an optimizer, by a step on one number. A line says so if not.
+
+    Raises:
+        RuntimeError: if the step fails for want of memory.
+    """
+    if device.type in COMPLETE:
+        return True
+    try:
+        number = torch.zeros(1, device=device, requires_grad=True)
+        number.grad = torch.zeros_like(number)
+        kind([number], lr=1.0, fused=True).step()
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        reason = str(error).splitlines()[0]
+        log.warning("%s has no fused %s, so a step takes longer: %s", device.type, kind.__name__, reason)
+        return False
+    return True
 
 
 def moments(config: OptimConfig) -> int:

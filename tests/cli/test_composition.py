@@ -21,7 +21,7 @@ from maskcls.cli.composition import compose_jobs, configuration_text, directory_
         ("device=gpu", "device=gpu: expected auto, cpu, cuda, cuda:N or mps"),
         (
             "precision=flot16",
-            "precision=flot16: expected one of auto, float32, bfloat16, float16; did you mean 'float16'?",
+            "precision=flot16: expected one of auto, float32, tf32, bfloat16, float16; did you mean 'float16'?",
         ),
         ("early_stopping=3", "early_stopping=3: expected a group with the keys patience, min_delta"),
         (

@@ -3,7 +3,8 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from maskcls import cli
 from maskcls.commands.train import train
 from maskcls.config import as_dictionary, parse
 from maskcls.errors import UserError
+from maskcls.models.precision import Precision
 from maskcls.run import BEST, LAST, read_run
 from maskcls.training.checkpoints import CheckpointWriter
 from maskcls.training.state import TrainingState
@@ -39,6 +41,39 @@ def trained(directory: Path, root: Path, *overrides: str) -> Path:
 def same_weights(one: Path, other: Path) -> bool:
     pairs = zip(load(one).weights.items(), load(other).weights.items(), strict=True)
     return all(name == other_name and torch.equal(a, b) for (name, a), (other_name, b) in pairs)
+
+
+def test_backward_passes_multiply_as_the_precision_says_as_well(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_blocks: list[Precision] = []
+    during_backward: list[list[Precision]] = []
+    backward = Tensor.backward
+
+    @contextmanager
+    def products(precision: Precision) -> Iterator[None]:
+        open_blocks.append(precision)
+        yield
+        open_blocks.pop()
+
+    def noted(loss: Tensor) -> None:
+        during_backward.append([*open_blocks])
+        backward(loss)
+
+    monkeypatch.setattr(Precision, "products", products)
+    monkeypatch.setattr(Tensor, "backward", noted)
+    trained(tmp_path / "run", dataset)
+    assert during_backward == [[Precision("float32", "cpu")]] * 12
+    assert open_blocks == []
+
+
+def test_the_device_of_a_training_is_the_current_one(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[torch.device] = []
+    monkeypatch.setattr("maskcls.commands.train.use_device", used.append)
+    trained(tmp_path / "run", dataset, "test=none")
+    assert used == [torch.device("cpu")]
 
 
 def test_a_run_directory_holds_all_that_the_run_made(dataset: Path, tmp_path: Path) -> None:

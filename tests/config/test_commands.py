@@ -251,7 +251,7 @@ def test_every_range_of_the_schema_is_tested() -> None:
 
 NAMES: dict[str, tuple[str | bool, ...]] = {
     "TrainConfig.compile": ("auto", True, False),
-    "TrainConfig.precision": ("auto", "float32", "bfloat16", "float16"),
+    "TrainConfig.precision": ("auto", "float32", "tf32", "bfloat16", "float16"),
     "TrainConfig.test": ("best", "last", "both", "none"),
     "HealthConfig.on_collapse": ("warn", "fail", "retry"),
     "DataConfig.on_bad_image": ("error", "skip", "use"),
@@ -266,11 +266,11 @@ NAMES: dict[str, tuple[str | bool, ...]] = {
     "FacesConfig.mode": ("none", "auto", "yunet"),
     "ExportConfig.format": ("onnx", "torch_export"),
     "CompareConfig.split": ("train", "val", "test", "test_last", "all"),
-    "EvalConfig.precision": ("auto", "float32", "bfloat16", "float16"),
-    "PredictConfig.precision": ("auto", "float32", "bfloat16", "float16"),
+    "EvalConfig.precision": ("auto", "float32", "tf32", "bfloat16", "float16"),
+    "PredictConfig.precision": ("auto", "float32", "tf32", "bfloat16", "float16"),
     "PredictConfig.format": ("csv", "jsonl"),
     "PredictConfig.show": ("auto", True, False),
-    "DemoConfig.precision": ("auto", "float32", "bfloat16", "float16"),
+    "DemoConfig.precision": ("auto", "float32", "tf32", "bfloat16", "float16"),
 }
 NAMED = [leaf for leaf in LEAVES if typing.get_origin(leaf.kind) is Literal and leaf.name != "name"]
 

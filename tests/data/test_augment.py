@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 import torch
+from number_formats import Formats
 from torch import Tensor
 
 from maskcls.config import FlipAugmentConfig, LightAugmentConfig, NoAugmentConfig
@@ -249,3 +250,22 @@ def test_flip_is_built_from_its_configuration() -> None:
     augment = build_augment(FlipAugmentConfig("flip", 0.25), torch.Generator())
     assert isinstance(augment, Flip)
     assert augment.probability == 0.25
+
+
+def test_nothing_is_computed_in_float64_which_apples_gpus_lack() -> None:
+    with Formats() as formats:
+        light(**EVERYTHING)(noise())
+    assert torch.float32 in formats.seen
+    assert torch.float64 not in formats.seen
+
+
+def test_what_a_device_may_lack_is_asked_for_with_a_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def with_fallback(operation: Any, *tensors: Tensor, **settings: Any) -> Tensor:
+        asked.append((operation.__name__, settings["padding_mode"]))
+        return tensors[0]
+
+    monkeypatch.setattr("maskcls.data.augment.with_fallback", with_fallback)
+    light()(noise())
+    assert asked == [("grid_sample", "reflection")]

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 import torch
+from number_formats import Formats
 from torch import Tensor
 
 from maskcls.config import RobustAugmentConfig
+from maskcls.data.fallback import with_fallback
 from maskcls.data.robust import RobustAugment, compressed, reduced
 
 NOTHING: dict[str, Any] = {
@@ -115,3 +117,23 @@ def test_compression_is_stronger_at_a_lower_quality() -> None:
     image = pictures(2).float() / 255
     good, poor = ((compressed(image, quality) - image).abs().mean() for quality in (95, 10))
     assert 0 < good < 0.05 < 1.5 * poor
+
+
+def test_nothing_is_computed_in_float64_which_apples_gpus_lack() -> None:
+    with Formats() as formats:
+        robust(**CHANGES)(pictures())
+    assert torch.float32 in formats.seen
+    assert torch.float64 not in formats.seen
+
+
+def test_what_a_device_may_lack_is_asked_for_with_a_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = set()
+
+    def noted(operation: Any, *tensors: Tensor, **settings: Any) -> Tensor:
+        asked.add((operation.__name__, settings.get("padding_mode") or settings.get("mode")))
+        return with_fallback(operation, *tensors, **settings)
+
+    monkeypatch.setattr("maskcls.data.robust.with_fallback", noted)
+    robust(distance=0.5)(pictures())
+    reduced(pictures() / 255, 7, 0.0)
+    assert asked == {("grid_sample", "border"), ("adaptive_avg_pool2d", None), ("interpolate", "area")}

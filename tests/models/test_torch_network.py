@@ -137,6 +137,57 @@ def test_a_checkpoint_is_opened_as_it_was_trained_or_as_it_is_asked_for(tmp_path
     assert (other.network.precision, other.about.endswith("precision bfloat16 (as configured)")) == ("bfloat16", True)
 
 
+def saved_in(precision: PrecisionName, folder: Path) -> Path:
+    """Save a checkpoint that was trained in a precision."""
+    checkpoint = inference_checkpoint()
+    document = dataclasses.replace(checkpoint.document, precision=precision)
+    save_checkpoint(folder / "best.safetensors", dataclasses.replace(checkpoint, document=document))
+    return folder / "best.safetensors"
+
+
+@pytest.mark.parametrize("trained", ["bfloat16", "float16", "tf32"])
+def test_a_precision_that_would_be_emulated_becomes_float32_and_a_line_says_so(
+    trained: PrecisionName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True})
+    path = saved_in(trained, tmp_path)
+    opened = open_checkpoint(path, device="cpu", precision=None, threads=None)
+    assert opened.network.precision == "float32"
+    assert opened.about.endswith(f"precision float32 (trained in {trained})")
+    assert opened.document.precision == trained
+    (line,) = caplog.messages
+    assert line.startswith(f"{path} was trained in {trained} and computes in float32 here: ")
+    assert ("this CPU has no AMX or AVX-512 " if trained != "tf32" else "cpu has no TF32") in line
+
+
+def test_a_precision_that_the_hardware_has_stays_and_nothing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
+    opened = open_checkpoint(saved_in("bfloat16", tmp_path), device="cpu", precision=None, threads=None)
+    assert (opened.network.precision, caplog.messages) == ("bfloat16", [])
+    assert opened.about.endswith("precision bfloat16 (as in training)")
+
+
+@pytest.mark.parametrize("asked", ["bfloat16", "float16"])
+def test_a_precision_that_is_typed_is_obeyed(
+    asked: PrecisionName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True})
+    opened = open_checkpoint(saved_in("bfloat16", tmp_path), device="cpu", precision=asked, threads=None)
+    assert (opened.network.precision, caplog.messages) == (asked, [])
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, ["cpu"]), (None, [])])
+def test_a_process_that_is_set_up_has_the_device_as_its_current_one(
+    threads: int | None, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[torch.device] = []
+    monkeypatch.setattr("maskcls.models.torch_network.use_device", used.append)
+    open_checkpoint(saved_in("float32", tmp_path), device="cpu", precision=None, threads=threads)
+    assert used == [torch.device(name) for name in expected]
+
+
 def test_threads_are_set_for_the_process_if_they_are_asked_for(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "best.safetensors", inference_checkpoint())
     choices: list[tuple[Threads, int]] = [(3, 3), ("auto", default_threads())]

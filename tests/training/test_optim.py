@@ -1,6 +1,8 @@
 """Optimizers and learning rates against what their formulas give."""
 
+import logging
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +10,8 @@ from configuration import config_of
 from torch import nn
 from torch.optim import SGD, Adam, AdamW
 
-from maskcls.training.optim import build_optimizer, build_schedule
+from maskcls.training import optim
+from maskcls.training.optim import build_optimizer, build_schedule, has_fused
 
 MODEL = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
 
@@ -61,6 +64,70 @@ def test_adam_takes_its_settings(name: str, kind: type) -> None:
     assert optimizer.param_groups[0]["betas"] == (0.8, 0.99)
     assert optimizer.param_groups[0]["eps"] == 1e-6
     assert optimizer.param_groups[0]["weight_decay"] == (0.01 if name == "adamw" else 0)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", SGD), ("adam", Adam), ("adamw", AdamW)])
+@pytest.mark.parametrize("has", [True, False])
+def test_optimizers_are_fused_where_the_device_has_that(
+    name: str, kind: type, monkeypatch: pytest.MonkeyPatch, *, has: bool
+) -> None:
+    asked = []
+
+    def fused(*question: Any) -> bool:
+        asked.append(question)
+        return has
+
+    monkeypatch.setattr(optim, "has_fused", fused)
+    assert optimizer_of(f"optim={name}").defaults["fused"] is has
+    assert asked == [(kind, torch.device("cpu"))]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:1"])
+def test_cpus_and_cuda_have_fused_optimizers(device: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert all(has_fused(kind, torch.device(device)) for kind in (SGD, Adam, AdamW))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
+def test_other_devices_are_tried_once(
+    kind: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    has_fused.cache_clear()
+    steps = []
+
+    def refused(optimizer: Any) -> None:
+        steps.append(optimizer.defaults["fused"])
+        raise RuntimeError("`fused=True` requires supported devices\nException raised from")
+
+    monkeypatch.setattr(kind, "step", refused)
+    monkeypatch.setattr(optim, "COMPLETE", ("cuda",))
+    assert [has_fused(kind, torch.device("cpu")) for _ in range(2)] == [False, False]
+    assert steps == [True]
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (
+            logging.WARNING,
+            f"cpu has no fused {kind.__name__}, so a step takes longer: `fused=True` requires supported devices",
+        )
+    ]
+    has_fused.cache_clear()
+
+
+def test_another_device_that_steps_has_fused_optimizers(monkeypatch: pytest.MonkeyPatch) -> None:
+    has_fused.cache_clear()
+    monkeypatch.setattr(optim, "COMPLETE", ("cuda",))
+    assert has_fused(Adam, torch.device("cpu"))
+
+
+def test_want_of_memory_is_not_a_missing_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    has_fused.cache_clear()
+
+    def full(optimizer: Any) -> None:
+        raise RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)")
+
+    monkeypatch.setattr(SGD, "step", full)
+    monkeypatch.setattr(optim, "COMPLETE", ("cuda",))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        has_fused(SGD, torch.device("cpu"))
 
 
 def test_norms_and_biases_are_spared_weight_decay_when_asked() -> None:
