@@ -25,7 +25,7 @@ INTRODUCTION = """# Odd files
 `scripts/oddities_reference.py` writes this page. It makes a class folder of odd files, as operating systems, phones,
 downloads and people leave them. Then it runs `maskcls-train`, `maskcls-eval`, `maskcls-predict` and `maskcls-audit` on
 the folder, with `data.on_bad_image=use`. The four commands do the same with each file, for the same reason. Only films
-differ: `maskcls-predict` reads them as videos.
+and animated GIFs differ: `maskcls-predict` reads them as videos.
 
 - **used**: an image like any other. HEIC needs `pip install 'maskcls[heif]'`; without it, such a file is unreadable.
 - **damaged**: only a part of the image is left. That part is used. `data.on_bad_image=skip` leaves the file out, and

@@ -92,8 +92,8 @@ def test_settings_that_there_are_not_are_refused(settings: dict[str, Any], messa
         ("x" * 300, f"ckpt={'x' * 300}: File name too long"),
         (
             "old.pt",
-            "ckpt=old.pt: a zip file, such as the .pt checkpoints of older versions of maskcls, which this version "
-            "does not read",
+            "ckpt=old.pt: a zip file, such as what format=torch_export writes, or a checkpoint of an older version of "
+            "maskcls; expected a .safetensors file",
         ),
         ("text", "ckpt=text: not a safetensors file, or a damaged one: "),
     ],

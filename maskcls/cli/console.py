@@ -39,6 +39,8 @@ class ConsoleHandler(logging.Handler):
         from tqdm import tqdm
 
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        if stream is None:  # closed before the program began
+            return
         encoding = stream.encoding or "utf-8"
         text = printable(record.getMessage()).encode(encoding, "backslashreplace").decode(encoding)
         with contextlib.suppress(OSError):  # a console that goes away does not end a training

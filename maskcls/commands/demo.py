@@ -1,7 +1,9 @@
 """The demo command: a page in the browser to try a model on."""
 
+import errno
 import logging
 import os
+import socket
 import tempfile
 import time
 from pathlib import Path
@@ -41,6 +43,7 @@ def demo(config: DemoConfig, run: Run) -> None:
     finder = open_finder(config.faces, cache_dir=config.cache_dir)
     pipeline = Pipeline(predictor, finder, min_size=config.faces.min_size, keeps_pictures=True)
     naming = Naming(predictor.classes, predictor.positive, predictor.calibration.threshold)
+    _require_address(config.host, config.port)
     with tempfile.TemporaryDirectory(prefix="maskcls-demo-") as folder:
         # Gradio reads these when it is imported; it would ask for its own page through a proxy
         os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False", no_proxy="*")
@@ -59,9 +62,7 @@ def demo(config: DemoConfig, run: Run) -> None:
                 theme=theme,
             )
         except OSError as error:
-            raise UserError(
-                f"port={config.port}: cannot serve at {config.host}: {error}; port=null takes a free one"
-            ) from None
+            raise UserError(f"host={config.host}, port={config.port}: cannot serve there: {error}") from None
         if config.host not in LOOPBACK:
             log.warning("host=%s: everybody who can reach this computer can use the page", config.host)
         log.info("the page is at %s; Ctrl-C ends it", address)
@@ -70,6 +71,23 @@ def demo(config: DemoConfig, run: Run) -> None:
                 time.sleep(3600)
         finally:
             page.close(verbose=False)
+
+
+def _require_address(host: str, port: int | None) -> None:
+    """Refuse an address that cannot be served at: Gradio's messages are about its own functions.
+
+    Raises:
+        UserError: the address is not this computer's, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port or 0), family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"port={port}: something is served there already; port=null takes a free one") from None
+        if error.errno == errno.EACCES:
+            raise UserError(f"port={port}: only an administrator may serve there; take one above 1023") from None
+        raise UserError(f"host={host}: not an address of this computer: {error.strerror or error}") from None
 
 
 def _page(pipeline: Pipeline, naming: Naming, model_card: str | None) -> "tuple[gradio.Blocks, gradio.themes.Base]":

@@ -84,6 +84,8 @@ def predict(config: PredictConfig, run: Run) -> None:
         _require_pictures(source, tally)
     if ending.error is None or tally.pictures:
         _report(run, tally, opened, table)
+    if isinstance(ending.error, Interrupted):
+        log.warning("interrupted: what comes after the last row of the table was not predicted")
     if ending.error is not None:
         raise ending.error
 
@@ -198,9 +200,10 @@ def _require_pictures(source: Source, tally: Tally) -> None:
         UserError: it is one.
     """
     if not tally.pictures and tally.unreadable:
-        count = len(tally.unreadable)
-        such_as = f"none of its {count} files can be read, such as " if count > 1 else ""
-        raise UserError(f"source={source.given}: {such_as}{tally.unreadable[0]}")
+        count, first = len(tally.unreadable), tally.unreadable[0]
+        if count > 1:
+            first = f"none of its {count} files can be read, such as {first}"
+        raise UserError(f"source={source.given}: {first.removeprefix(f'{source.given}: ')}")
 
 
 def _report(run: Run, tally: Tally, opened: Opened, table: Path) -> None:

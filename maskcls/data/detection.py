@@ -93,7 +93,10 @@ class Detector:
         self.model = model
         self.key = key
         self._own = threading.local()  # threads may not share a detector of OpenCV
-        self._yunet()
+        try:  # OpenCV reads any ONNX file, such as an exported classifier
+            self.detect(np.zeros((32, 32, 3), np.uint8), WHOLE)
+        except cv2.error as error:
+            raise UserError(f"{key}={model}: not a face detector: {error.err}") from None
 
     def _yunet(self) -> cv2.FaceDetectorYN:
         if not hasattr(self._own, "yunet"):

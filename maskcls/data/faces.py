@@ -182,7 +182,7 @@ def report_faces(findings: Sequence[FaceFinding]) -> None:
     """Log in how many pictures a face was found. Pictures without a face are classified whole, and count."""
     fills, none = findings.count("fills"), findings.count("none")
     crops = f" ({fills} are face crops already)" if fills else ""
-    message = "faces found in %d of %d pictures%s; %d without one are classified whole"
+    message = "faces found in %d of %d pictures%s; the other %d are classified whole"
     log.info(message, len(findings) - none, len(findings), crops, none)
 
 

@@ -1,5 +1,6 @@
 """Lists what folders hold: the image files, and everything that is left out, each with a reason."""
 
+import functools
 import glob
 import os
 import stat
@@ -223,6 +224,7 @@ def _matching(pattern: Path, *, with_videos: bool) -> tuple[list[Path], dict[str
     files: list[Path] = []
     left_out: dict[str, str] = {}
     seen: dict[str, str] = {}
+    reason_of = functools.cache(own_reason)
     for name in sorted(set(glob.glob(f"{folder}/{pattern.name}", recursive=True))):
         if os.path.isdir(name):
             if "**" not in str(pattern):  # which matches the files in it, too
@@ -233,11 +235,18 @@ def _matching(pattern: Path, *, with_videos: bool) -> tuple[list[Path], dict[str
             left_out[name] = f"{REPEATED}: is {first}"
         elif any(map(is_system, Path(name).parts[typed:])):
             left_out[name] = f"{SYSTEM} file"
+        elif own := next(filter(reason_of, _folders_of(Path(name), typed)), None):
+            left_out[str(own)] = str(reason_of(own))
         elif reason := left_out_reason(Path(name), with_videos=with_videos):
             left_out[name] = reason
         else:
             files.append(Path(name))
     return files, left_out
+
+
+def _folders_of(file: Path, typed: int) -> Iterable[Path]:
+    """The folders of a file that a pattern's wildcards found, the outermost first."""
+    return [parent for parent in reversed(file.parents) if len(parent.parts) > typed]
 
 
 def _is_plain(part: str) -> bool:

@@ -15,7 +15,7 @@ from maskcls.media.frames import Clip, Frame, Unusable
 from maskcls.media.pictures import picture_of
 from maskcls.media.selection import Selection
 from maskcls.media.source import StandardInput
-from maskcls.media.videos import clip_of, open_video, refusal, unusable_clip
+from maskcls.media.videos import clip_of, hinted, open_video, refusal, unusable_clip
 
 _PIPED = "if its index is at its end, give the file itself as source=FILE, because a pipe is read from its beginning"
 
@@ -87,11 +87,6 @@ def _video(reader: _Reader, name: str, head: bytes, selection: Selection) -> Cli
 
 def _frames(clip: Clip, reader: _Reader, hint: str) -> Iterator[Frame | Unusable]:
     """Yield the frames of a clip, and raise what reading it raised; add a hint if it has none."""
-    has_frames = False
-    for frame in clip:
-        if isinstance(frame, Unusable) and hint and not has_frames:
-            frame = frame._replace(reason=f"{frame.reason}; {hint}")
-        yield frame
-        has_frames = True
+    yield from hinted(clip, hint)
     if reader.failure:
         raise reader.failure

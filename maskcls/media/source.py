@@ -100,7 +100,8 @@ def find_source(source: str) -> Source:
     if source == STANDARD_INPUT:
         return Source(source, [_standard_input()])
     if match := _ADDRESS.match(source):
-        return Source(without_password(source), [_address(source, match[1].lower())])
+        address = _address(source, match[1].lower())
+        return Source(address.shown, [address])
     path = Path(source).expanduser()
     if _CAMERA.fullmatch(source) and not path.exists():
         return Source(source, [Camera(int(source))])
@@ -150,7 +151,7 @@ def _address(address: str, scheme: str) -> Address:
         has_host = False
     if not has_host:
         raise UserError(f"source={shown}: no address; expected one such as {scheme}://192.168.1.20/video")
-    return Address(address)
+    return Address(f"{scheme}{address[len(scheme) :]}")  # libav knows small letters only
 
 
 def _is_list(path: Path) -> bool:

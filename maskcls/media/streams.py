@@ -1,8 +1,11 @@
 """Addresses: live streams, of which the newest frame is used, and video files of web servers, which are read whole."""
 
+import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
+from urllib.parse import urlsplit
 
 import av
 import numpy as np
@@ -16,10 +19,11 @@ from maskcls.media.live import DroppedError, Picture, live_clip
 from maskcls.media.pixels import upright_rgb
 from maskcls.media.selection import Selection
 from maskcls.media.source import Address
-from maskcls.media.videos import clip_of, error_text, first_video
+from maskcls.media.videos import clip_of, error_text, first_video, hinted
 
 # seconds to wait for an answer, and for more of a stream
 TIMEOUT_SECONDS = 10.0
+_INDEX = "if its index is at its end, the server must send parts of files on request: download it, and give source=FILE"
 _OPTIONS = {
     # without "file": a playlist must not lead to files of this machine
     "protocol_whitelist": "rtsp,rtsps,rtp,srtp,rtmp,rtmps,udp,tcp,tls,http,https,httpproxy,crypto,data",
@@ -39,9 +43,13 @@ def address_clip(address: Address, selection: Selection) -> Clip:
         container = _opened(address)
     except DroppedError as error:
         raise UserError(f"source: {address.shown}: {error}") from None
+    if container.format.name.endswith("_pipe"):  # libav's name for one picture
+        container.close()
+        raise UserError(f"source: {address.shown}: a picture, not a video; download it, and give source=FILE")
     # a live stream has neither a duration nor a number of bytes
     if container.duration is not None or container.size > 0:
-        return clip_of(container, address.shown, selection)
+        clip = clip_of(container, address.shown, selection)
+        return replace(clip, frames=hinted(clip.frames, _INDEX)) if "mp4" in container.format.name else clip
     return _live(address, selection, [container])
 
 
@@ -57,7 +65,17 @@ def _opened(address: Address) -> InputContainer:
     except av.FFmpegError as error:
         # RTSP gives another error for an interruption
         is_late = time.monotonic() - started >= TIMEOUT_SECONDS
-        raise DroppedError(_no_answer() if is_late else _reason(error)) from None
+        raise DroppedError(_no_answer() if is_late else _unknown_host(address) or _reason(error)) from None
+
+
+def _unknown_host(address: Address) -> str:
+    """Say that a host does not exist, which libav calls an input/output error; empty if it does."""
+    host = urlsplit(address.address).hostname
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return f"no host {host} is known"
+    return ""
 
 
 def _pictures(address: Address, opened: list[InputContainer], counts: Counts) -> Iterator[Picture]:

@@ -6,7 +6,7 @@ damaged, and prints nothing. A frame takes both about as long. Sound is not read
 
 import errno
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,6 +197,16 @@ def _read(reading: _Reading, name: str, selection: Selection) -> Generator[Frame
     elif reading.fault or missing:
         fault = missing or f"breaks off: {reading.fault}"
         yield Unusable(name, f"{fault}; the {counted(number + 1, 'frame')} before that are used")
+
+
+def hinted(frames: Iterable[Frame | Unusable], hint: str) -> Iterator[Frame | Unusable]:
+    """Yield frames; if there are none, the reason ends with a hint."""
+    has_frames = False
+    for frame in frames:
+        if isinstance(frame, Unusable) and hint and not has_frames:
+            frame = frame._replace(reason=f"{frame.reason}; {hint}")
+        yield frame
+        has_frames = True
 
 
 def refusal(head: bytes, error: av.FFmpegError) -> str:

@@ -135,7 +135,8 @@ def read_metadata(path: Path) -> Metadata:
         start = file.read(LENGTH_BYTES)
         if start.startswith(ZIP):
             raise TensorFileError(
-                "a zip file, such as the .pt checkpoints of older versions of maskcls, which this version does not read"
+                "a zip file, such as what format=torch_export writes, or a checkpoint of an older version of maskcls; "
+                "expected a .safetensors file"
             )
         length = int.from_bytes(start, "little")
         if length > MAX_HEADER_BYTES:

@@ -38,7 +38,7 @@ def pages(video: bytes, picture: bytes, playlist: bytes) -> dict[str, Page]:
         "short": Page("something", video[: len(video) * 3 // 4], len(video)),  # the connection ends before the file
         "long": Page("something", video + bytes(1000), len(video)),
         "video": Page("something", video, len(video)),
-        "picture": Page("something", picture, len(picture)),
+        "picture": Page("nothing", picture, len(picture)),
         "stream": Page("something", video, None),
     }
 

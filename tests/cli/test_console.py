@@ -22,6 +22,11 @@ def test_a_console_that_lacks_letters_shows_their_numbers(monkeypatch: pytest.Mo
     assert console.buffer.getvalue() == b"\\uc5bc\\uad74 1\n"
 
 
+def test_a_console_that_was_closed_before_the_start_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    ConsoleHandler().emit(told("a message"))
+
+
 def test_a_console_that_goes_away_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
 

@@ -241,7 +241,7 @@ def test_faces_are_cut_out_and_pictures_without_one_count(
         assert (row["probability_WithMask"] == other["probability_WithMask"]) == (row["face"] == "none")
     count = sum(row["face"] == "found" for row in rows)
     assert 0 < count < 12
-    assert f"faces found in {count} of 12 pictures; {12 - count} without one are classified whole" in caplog.text
+    assert f"faces found in {count} of 12 pictures; the other {12 - count} are classified whole" in caplog.text
     slices = json.loads((found / "metrics.json").read_text())["slices"]
     assert (slices["face_found"]["images"], slices["no_face_found"]["images"]) == (count, 12 - count)
     assert "face" not in plain[0]

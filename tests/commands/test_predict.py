@@ -190,7 +190,7 @@ def test_what_cannot_be_read_is_reported_and_left_out(
 
 def test_nothing_readable_is_an_error(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_text("not an image")
-    with pytest.raises(UserError, match=r"x\.png: /.*x\.png: a text file, not an image$"):
+    with pytest.raises(UserError, match=r"^source=[^:]*x\.png: a text file, not an image$"):
         predicted(tmp_path, f"ckpt={trained}", f"source={tmp_path / 'x.png'}")
     (tmp_path / "y.png").touch()
     with pytest.raises(UserError, match=r"\*\.png: none of its 2 files can be read, such as .*x\.png: a text file"):

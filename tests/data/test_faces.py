@@ -3,12 +3,14 @@
 import hashlib
 import http.server
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from images import scene
 
@@ -108,6 +110,19 @@ def test_a_detector_of_the_users_own_is_used_or_refused(tmp_path: Path) -> None:
         FaceFinder(tmp_path / "own.onnx", always_crop=False)
 
 
+def test_another_network_is_no_detector(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    size = [1, 3, 8, 8]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Relu", ["x"], ["y"])], "g",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, size)],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, size)],
+    )  # fmt: skip
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8), path)
+    with pytest.raises(UserError, match=f"^faces.model={re.escape(str(path))}: not a face detector: "):
+        FaceFinder(path, always_crop=False)
+
+
 @pytest.mark.parametrize(
     ("centre", "side", "box"),
     [
@@ -127,8 +142,8 @@ def test_pictures_without_a_face_and_face_crops_are_reported(caplog: pytest.LogC
     report_faces(["found", "fills", "none", "found", "fills"])
     report_faces(["found", "none"])
     assert caplog.messages == [
-        "faces found in 4 of 5 pictures (2 are face crops already); 1 without one are classified whole",
-        "faces found in 1 of 2 pictures; 1 without one are classified whole",
+        "faces found in 4 of 5 pictures (2 are face crops already); the other 1 are classified whole",
+        "faces found in 1 of 2 pictures; the other 1 are classified whole",
     ]
 
 

@@ -238,6 +238,15 @@ def test_a_pattern_names_a_file_once(photos: Path) -> None:
     }
 
 
+def test_a_pattern_leaves_out_what_runs_have_written(root: Path) -> None:
+    make_files(root / "photos", "a.png", "out/run.json", "out/annotated/a.png", "out/plots/roc.png", "deep/b.png")
+    files, left_out = find_images(f"{root}/photos/**")
+    assert files == [root / "photos/a.png", root / "photos/deep/b.png"]
+    assert left_out[f"{root}/photos/out"] == "folder of runs: 3 files"
+    files, _ = find_images(f"{root}/photos/out/annotated/*.png")  # a folder that is typed may be any
+    assert files == [root / "photos/out/annotated/a.png"]
+
+
 def test_a_pattern_tells_which_folders_it_does_not_search(root: Path) -> None:
     make_files(root, "1.png", "album/2.png", "album/3.png")
     assert find_images(f"{root}/*") == (

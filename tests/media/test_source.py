@@ -51,7 +51,7 @@ def test_files(photos: Path, typed: str, names: list[str], folder: str) -> None:
         ("0", Camera(0), "camera 0"),
         ("12", Camera(12), "camera 12"),
         ("rtsp://cam/live", Address("rtsp://cam/live"), "rtsp://cam/live"),
-        ("RTSP://user:p@w/d@cam:8554/x?y=1", Address("RTSP://user:p@w/d@cam:8554/x?y=1"), "RTSP://user:***@cam:8554/x?y=1"),
+        ("RTSP://user:p@w/d@cam:8554/x?y=1", Address("rtsp://user:p@w/d@cam:8554/x?y=1"), "rtsp://user:***@cam:8554/x?y=1"),
         ("udp://@239.0.0.1:1234", Address("udp://@239.0.0.1:1234"), "udp://@239.0.0.1:1234"),
         ("tcp://:9000?listen=1", Address("tcp://:9000?listen=1"), "tcp://:9000?listen=1"),
         ("http://[::1]:80/a.mp4", Address("http://[::1]:80/a.mp4"), "http://[::1]:80/a.mp4"),

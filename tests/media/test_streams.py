@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from videos import frames_of, number_of, numbered, parted, write_video
 
 from maskcls.errors import UserError
 from maskcls.media import live, streams
-from maskcls.media.frames import Frame
+from maskcls.media.frames import Frame, Unusable
 from maskcls.media.selection import Selection
 from maskcls.media.source import Address
 from maskcls.media.streams import address_clip
@@ -106,6 +107,27 @@ def test_a_file_of_a_web_server_is_read_whole(tmp_path: Path) -> None:
             time.sleep(0.01)  # a slow reader misses nothing
         assert frames == [*range(0, 30, 2)]
         assert (clip.counts.skipped, clip.counts.dropped) == (15, 0)
+
+
+def test_a_picture_of_a_web_server_is_refused(tmp_path: Path) -> None:
+    for suffix in (".png", ".jpg", ".webp"):
+        content = cv2.imencode(suffix, np.zeros((20, 30, 3), np.uint8))[1].tobytes()
+        with serving(content) as server, pytest.raises(UserError, match="a picture, not a video; download it, and"):
+            address_clip(address(server, f"file{suffix}"), Selection())
+
+
+def test_an_index_at_the_end_is_explained(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)  # more than libav reads at once, so that it has to go back
+    images = [rng.integers(0, 256, (240, 320, 3), dtype=np.uint8) for _ in range(40)]
+    with serving(write_video(tmp_path / "a.mp4", images).read_bytes()) as server:
+        (unusable,) = list(address_clip(address(server, "file"), Selection()))
+    assert isinstance(unusable, Unusable)
+    assert unusable.reason.endswith(streams._INDEX)
+
+
+def test_an_unknown_host_is_named() -> None:
+    with pytest.raises(UserError, match=r"^source: http://none\.invalid/a\.mp4: no host none\.invalid is known$"):
+        address_clip(Address("http://none.invalid/a.mp4"), Selection())
 
 
 def test_a_file_that_breaks_off_gives_what_came(transport_stream: bytes) -> None:

@@ -294,7 +294,7 @@ def test_a_checkpoint_for_inference_holds_no_training(prefix: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: torch.save({"version": 2}, path), "a zip file, such as the .pt checkpoints of older versions"),
+        (lambda path: torch.save({"version": 2}, path), "a zip file, such as what format=torch_export writes"),
         (lambda path: path.write_text("hello"), "not a safetensors file, or a damaged one: "),
         (lambda path: path.write_bytes(b""), "not a safetensors file, or a damaged one: "),
         (lambda path: write_unchecked(path, {}, "[]"), "has format version None; this version of maskcls reads 3"),

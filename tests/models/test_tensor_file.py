@@ -393,7 +393,8 @@ def test_an_old_checkpoint_is_known(tool: str, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "best.pt", "w") as file:
             file.writestr("a/data.pkl", b"")
     assert refusal(tmp_path / "best.pt") == (
-        "a zip file, such as the .pt checkpoints of older versions of maskcls, which this version does not read"
+        "a zip file, such as what format=torch_export writes, or a checkpoint of an older version of maskcls; "
+        "expected a .safetensors file"
     )
 
 
