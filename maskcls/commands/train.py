@@ -84,7 +84,7 @@ def train(config: TrainConfig, run: Run) -> float:
     resident = keep_resident(config.data, size, device)
     free = free_memory(device) - (size or 0 if resident else 0)
     machine = Machine(device, precision, free, resident)
-    config = with_batch_size(config, len(data.splits["train"]), len(data.classes), free)
+    config = with_batch_size(config, len(data.splits["train"]), len(data.classes), precision, free)
     stored = resumable(run, data, config.epochs) if run.is_resumed else None
     if stored is not None:
         record_typed_rate(run, stored[0], config.optim.lr)
@@ -163,7 +163,7 @@ def _train_once(
         threshold_rule=config.evaluation.threshold,
     )
     try:
-        with explained_training(config, state.model, len(data.classes), machine.free):
+        with explained_training(config, state.model, len(data.classes), machine.precision, machine.free):
             fit(state, batches, validator, Plan.of(config, collapse), [recorder])
     except (TrainingError, CollapsedError):  # the epoch will not be done; after an interruption it may be
         run.count_seconds("train", state.sums.seconds if state.sums else 0.0)
