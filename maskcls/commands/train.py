@@ -30,6 +30,7 @@ from maskcls.training.batches import TrainingBatches
 from maskcls.training.build import build_state
 from maskcls.training.checkpoints import CheckpointWriter
 from maskcls.training.collapse import CollapsedError, CollapsePolicy, chance_loss, more_careful
+from maskcls.training.compilation import compiled
 from maskcls.training.data import TrainingData, cached_bytes, draws_alike, keep_resident, load_data
 from maskcls.training.examples import Examples, training_examples
 from maskcls.training.initial import origin_of, start_from
@@ -163,7 +164,10 @@ def _train_once(
         threshold_rule=config.evaluation.threshold,
     )
     try:
-        with explained_training(config, state.model, len(data.classes), machine.precision, machine.free):
+        with (
+            explained_training(config, state.model, len(data.classes), machine.precision, machine.free),
+            compiled(config, state, batches),
+        ):
             fit(state, batches, validator, Plan.of(config, collapse), [recorder])
     except (TrainingError, CollapsedError):  # the epoch will not be done; after an interruption it may be
         run.count_seconds("train", state.sums.seconds if state.sums else 0.0)
