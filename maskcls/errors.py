@@ -12,7 +12,8 @@ MACHINE_ERRORS = (
     *(errno.ENOMEM, errno.EMFILE, errno.ENFILE),
 )
 
-# messages of libraries that have no error class for it: torch on the CPU, oneDNN, OpenCV, ONNX Runtime
+# messages of libraries that have no error class for it: torch on the CPU, oneDNN, OpenCV, ONNX Runtime, and the
+# libraries of NVIDIA and AMD. A library of a GPU takes memory for itself, beside what torch has reserved
 _OUT_OF_MEMORY = (
     "can't allocate memory",
     "not enough memory",
@@ -22,6 +23,28 @@ _OUT_OF_MEMORY = (
     "Failed to allocate memory",
     "could not create a primitive",
     "could not execute a primitive",
+    "_ALLOC_FAILED",  # CUBLAS_STATUS_, CUDNN_STATUS_, CUSOLVER_STATUS_ and HIPBLAS_STATUS_
+    "ALLOCATION_FAILED",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ and _HOST_, of cuDNN 9
+    "miopenStatusAllocFailed",
+    "rocblas_status_memory_error",
+)
+
+# how torch and Triton begin an error of a device, and what CUDA and HIP say then of one that is lost, broken or taken.
+# An illegal address and a failed assertion are not among it: they are defects, and a traceback helps with them
+_OF_DEVICE = ("CUDA error: ", "HIP error: ", "CUDA driver error: ", "Triton Error [CUDA]: ", "Triton Error [HIP]: ")
+_DEVICE_FAILED = (
+    "unspecified launch failure",
+    "the launch timed out and was terminated",
+    "uncorrectable ECC error",
+    "uncorrectable NVLink error",
+    "hardware error",
+    "GPU is lost",
+    "GPU requires reset",
+    "unknown error",
+    "busy or unavailable",
+    "no CUDA-capable device",
+    "no ROCm-capable device",
+    "MPS client has been terminated",
 )
 
 
@@ -54,7 +77,7 @@ class AuditError(MaskclsError):
 
 
 class MachineError(MaskclsError):
-    """The machine failed: for example, the disk is full or memory ran out."""
+    """The machine failed: for example, the disk is full, memory ran out, or a GPU is lost."""
 
     exit_status = 5
 
@@ -78,6 +101,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return bool(kinds & {"RuntimeError", "error", "Fail", "RuntimeException"}) and any(
         text in str(error) for text in _OUT_OF_MEMORY
     )
+
+
+def device_failure(error: BaseException) -> str | None:
+    """What torch says if the device that computes is lost or broken; None if the error means something else.
+
+    The first line of its message: those after it are advice for who looks for a defect.
+    """
+    line = str(error).partition("\n")[0]
+    is_of_device = isinstance(error, RuntimeError) and any(start in line for start in _OF_DEVICE)
+    return line if is_of_device and any(text in line for text in _DEVICE_FAILED) else None
 
 
 @contextmanager

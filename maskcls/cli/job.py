@@ -18,7 +18,7 @@ from maskcls.cli.composition import plain
 from maskcls.cli.console import one_line
 from maskcls.cli.resumption import how_to_continue, is_done, resumed_config
 from maskcls.config import PredictConfig, parse
-from maskcls.errors import MACHINE_ERRORS, MachineError, MaskclsError, is_out_of_memory
+from maskcls.errors import MACHINE_ERRORS, MachineError, MaskclsError, device_failure, is_out_of_memory
 from maskcls.interrupts import leave
 from maskcls.media.source import without_password
 from maskcls.run import Run, read_run
@@ -132,6 +132,8 @@ def _show(error: Exception, command: str, directory: Path) -> tuple[str, int]:
         status = error.exit_status
     elif is_out_of_memory(error):
         message, status = f"{message or 'out of memory'}; a smaller batch size needs less", MachineError.exit_status
+    elif said := device_failure(error):
+        message, status = f"the device failed: {said}", MachineError.exit_status
     elif isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
         message, status = f"{error.strerror}: {error.filename or directory}", MachineError.exit_status
     else:

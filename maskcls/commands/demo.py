@@ -87,7 +87,8 @@ def _require_address(host: str, port: int | None) -> None:
             raise UserError(f"port={port}: something is served there already; port=null takes a free one") from None
         if error.errno == errno.EACCES:
             raise UserError(f"port={port}: only an administrator may serve there; take one above 1023") from None
-        raise UserError(f"host={host}: not an address of this computer: {str(error.strerror).partition(' (')[0]}") from None
+        reason = str(error.strerror).partition(" (")[0]
+        raise UserError(f"host={host}: not an address of this computer: {reason}") from None
 
 
 def _page(pipeline: Pipeline, naming: Naming, model_card: str | None) -> "tuple[gradio.Blocks, gradio.themes.Base]":

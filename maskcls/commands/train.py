@@ -31,6 +31,7 @@ from maskcls.training.batches import TrainingBatches
 from maskcls.training.build import build_state
 from maskcls.training.checkpoints import CheckpointWriter
 from maskcls.training.collapse import CollapsedError, CollapsePolicy, chance_loss, more_careful
+from maskcls.training.compilation import compiled
 from maskcls.training.crowding import CrowdingWatch
 from maskcls.training.data import TrainingData, cached_bytes, draws_alike, keep_resident, load_data
 from maskcls.training.examples import Examples, training_examples
@@ -87,7 +88,7 @@ def train(config: TrainConfig, run: Run) -> float:
     resident = keep_resident(config.data, size, device)
     free = free_memory(device) - (size or 0 if resident else 0)
     machine = Machine(device, precision, free, resident)
-    config = with_batch_size(config, len(data.splits["train"]), len(data.classes), free)
+    config = with_batch_size(config, len(data.splits["train"]), len(data.classes), precision, free)
     stored = resumable(run, data, config.epochs) if run.is_resumed else None
     if stored is not None:
         record_typed_rate(run, stored[0], config.optim.lr)
@@ -167,7 +168,10 @@ def _train_once(
         threshold_rule=config.evaluation.threshold,
     )
     try:
-        with explained_training(config, state.model, len(data.classes), machine.free):
+        with (
+            explained_training(config, state.model, len(data.classes), machine.precision, machine.free),
+            compiled(config, state, batches),
+        ):
             fit(state, batches, validator, Plan.of(config, collapse), [recorder, CrowdingWatch()])
     except (TrainingError, CollapsedError):  # the epoch will not be done; after an interruption it may be
         run.count_seconds("train", state.sums.seconds if state.sums else 0.0)

@@ -92,7 +92,8 @@ class TorchNetwork:
 
     def demand(self) -> Demand:
         """The memory that predicting takes."""
-        return inference_demand(self.document.model, len(self.document.classes), self.document.input_size)
+        document = self.document
+        return inference_demand(document.model, len(document.classes), document.input_size, self.forward.precision)
 
     def out_of_memory(self, key: str, size: int) -> MachineError:
         """As `Network.out_of_memory`; the message says which batch size is likely to fit."""

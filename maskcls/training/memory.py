@@ -9,8 +9,9 @@ from torch import nn
 
 from maskcls.config import TrainConfig
 from maskcls.errors import MachineError, UserError, explained
-from maskcls.models.architecture import build_on_meta
-from maskcls.models.memory import Demand, advice, gigabytes, inference_demand, out_of_memory
+from maskcls.models.architecture import build_model, build_on_meta
+from maskcls.models.memory import Demand, advice, as_on_cpu, gigabytes, inference_demand, out_of_memory
+from maskcls.models.precision import Precision
 from maskcls.training.optim import moments
 
 log = logging.getLogger(__name__)
@@ -22,28 +23,30 @@ LARGEST_BATCH, STEPS_PER_EPOCH = 256, 32
 BYTES_PER_PIXEL = 5_100
 
 
-def training_demand(config: TrainConfig, classes: int) -> Demand:
+def training_demand(config: TrainConfig, classes: int, precision: Precision) -> Demand:
     """The memory of an optimizer step: weights, gradients, optimizer state, average, and a batch's activations."""
     size, optim = config.data.input_size, config.optim
     copies = moments(optim) + (config.ema_decay is not None)
 
     def train(images: int) -> None:
-        model = build_on_meta(config.model, classes, size)
+        model = build_model(config.model, classes, size, pretrained=False)
         kept = [torch.empty_like(weight) for weight in model.parameters() for _ in range(copies)]
-        logits = model(torch.empty(images, 3, size, size))
+        with as_on_cpu(precision):
+            logits = model(torch.empty(images, 3, size, size)).float()
         nn.functional.cross_entropy(logits, torch.empty(images, dtype=torch.int64)).backward()
         del kept
 
     return Demand.of(train)
 
 
-def with_batch_size(config: TrainConfig, images: int, classes: int, free: float) -> TrainConfig:
+def with_batch_size(config: TrainConfig, images: int, classes: int, precision: Precision, free: float) -> TrainConfig:
     """Return the configuration with a number for ``data.batch_size``; warn if the given number may not fit.
 
     Args:
         config: the configuration.
         images: number of training images in an epoch.
         classes: number of classes.
+        precision: number format of the forward pass.
         free: free bytes on the device.
 
     Raises:
@@ -63,10 +66,10 @@ def with_batch_size(config: TrainConfig, images: int, classes: int, free: float)
             )
         largest = min(size, images)
         rough = BYTES_PER_PIXEL * largest * config.data.input_size**2
-        if rough > free / 2 and (demand := training_demand(config, classes)).total(largest) > free:
+        if rough > free / 2 and (demand := training_demand(config, classes, precision)).total(largest) > free:
             log.warning("data.batch_size=%d may not fit: %s", size, advice("data.batch_size", size, free, demand))
         return config
-    demand = training_demand(config, classes)
+    demand = training_demand(config, classes, precision)
     fits = demand.largest_batch(free)
     if not fits:
         raise MachineError(
@@ -98,7 +101,7 @@ def _trains_on_one(config: TrainConfig, classes: int) -> bool:
 
 
 def explained_training(
-    config: TrainConfig, model: nn.Module, classes: int, free: float
+    config: TrainConfig, model: nn.Module, classes: int, precision: Precision, free: float
 ) -> AbstractContextManager[None]:
     """If training or validation runs out of memory in the block, say which batch size is likely to fit.
 
@@ -106,6 +109,7 @@ def explained_training(
         config: the configuration.
         model: the model that is trained; it is in evaluation mode during validation.
         classes: number of classes.
+        precision: number format of the forward pass.
         free: bytes that were free before.
 
     Raises:
@@ -114,9 +118,9 @@ def explained_training(
 
     def explain() -> MachineError:
         if model.training:
-            size, demand = int(config.data.batch_size), training_demand(config, classes)
+            size, demand = int(config.data.batch_size), training_demand(config, classes, precision)
             return out_of_memory("data.batch_size", size, free, demand)
-        demand = inference_demand(config.model, classes, config.data.input_size)
+        demand = inference_demand(config.model, classes, config.data.input_size, precision)
         return out_of_memory("data.eval_batch_size", config.data.eval_batch_size, free, demand)
 
     return explained(explain)

@@ -68,6 +68,11 @@ class OutOfMemoryError(RuntimeError):
             "CUDA out of memory; a smaller batch size needs less",
         ),
         (MemoryError(), 5, "out of memory; a smaller batch size needs less"),
+        (
+            RuntimeError("CUDA error: unspecified launch failure\nFor debugging, pass CUDA_LAUNCH_BLOCKING=1"),
+            5,
+            "the device failed: CUDA error: unspecified launch failure",
+        ),
         (os_error(errno.ENOSPC, "/disk/best.safetensors"), 5, "the system's words: /disk/best.safetensors"),
         (os_error(errno.EIO), 5, "the system's words: {directory}"),
     ],
@@ -117,6 +122,10 @@ def test_a_disk_too_full_for_the_record_is_the_machines_failure(
     ("error", "message"),
     [
         (RuntimeError("shapes differ:\n  [1]\n\t[2]"), "RuntimeError: shapes differ: [1] [2]"),
+        (
+            RuntimeError("CUDA error: device-side assert triggered"),
+            "RuntimeError: CUDA error: device-side assert triggered",
+        ),
         (
             FileNotFoundError(errno.ENOENT, "No such file", "/gone"),
             "FileNotFoundError: [Errno 2] No such file: '/gone'",

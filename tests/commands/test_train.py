@@ -329,8 +329,8 @@ def test_the_model_is_compiled_once_a_run(
     monkeypatch.setattr(torch, "compile", compile_model)
     run = trained(tmp_path / "run", dataset, f"compile={value}", "ema_decay=0.9", "data.batch_size=20")
     assert [type(model).__name__ for model in compiled] == ["MyCNN"] * times
-    # the training batches of two epochs, and no other: validation does without
-    assert batches == [(size, 3, 16, 16) for size in (20, 20, 8) * 2] * times
+    # twice before the training, then the full batches of two epochs, and no other: validation does without
+    assert batches == [(20, 3, 16, 16)] * 6 * times
     plain = trained(tmp_path / "plain", dataset, "ema_decay=0.9", "data.batch_size=20")
     assert figures(run) == figures(plain)
     assert same_weights(run, plain)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from configuration import config_of
 from torch import nn
 
 from maskcls.config import ModelConfig, MyCNNConfig, ResNet18Config
@@ -15,11 +16,13 @@ from maskcls.models.memory import (
     RESERVE,
     Demand,
     _left_in_groups,
+    as_on_cpu,
     free_memory,
     inference_demand,
     out_of_memory,
     peak_memory,
 )
+from maskcls.models.precision import Precision
 
 CPU = torch.device("cpu")
 
@@ -45,6 +48,26 @@ def test_what_a_backward_pass_needs_is_kept_until_then() -> None:
 
     # weight and both results, of which the first is freed as soon as it is not needed
     assert (peak_memory(compute_alone), peak_memory(compute) >= 1200) == (800, True)
+
+
+def test_half_precision_halves_what_a_convolution_gives() -> None:
+    def compute() -> None:
+        weight, images = torch.empty(8, 1, 3, 3), torch.empty(100, 1, 10, 10)  # 288 and 40,000 bytes
+        nn.functional.conv2d(images, weight, padding=1)  # 320,000 bytes
+
+    def compute_in_half() -> None:
+        with as_on_cpu(Precision("bfloat16", "cuda")):
+            compute()
+
+    assert (peak_memory(compute), peak_memory(compute_in_half)) == (360_288, 40_288 + (40_288 + 320_000) / 2)
+
+
+@pytest.mark.parametrize("name", ["mycnn", "resnet18"])
+def test_inference_takes_less_in_half_precision(name: str) -> None:
+    model = config_of("train", "data=synthetic", f"model={name}").model
+    full, half = (inference_demand(model, 2, 64, Precision(kind, "cuda")) for kind in ("float32", "bfloat16"))
+    assert half.per_image <= 0.6 * full.per_image
+    assert full.fixed <= half.fixed
 
 
 def test_a_demand_is_a_line_through_two_sizes() -> None:
@@ -80,7 +103,7 @@ def test_inference_takes_weights_and_a_few_activations(config: ModelConfig) -> N
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(lambda _, inputs, output: outputs.append(inputs[0].nbytes + output.nbytes))
     model.eval()(torch.zeros(2, 3, size, size))
-    demand = inference_demand(config, 2, size)  # nothing is downloaded
+    demand = inference_demand(config, 2, size, Precision("float32", "cpu"))  # nothing is downloaded
     assert demand.fixed == pytest.approx(weights, rel=0.1)
     # a convolution's input and output at least, a branch and a normalised copy at most
     assert max(outputs) / 2 <= demand.per_image <= 2 * max(outputs)
@@ -100,10 +123,12 @@ def test_free_memory_is_what_the_host_has(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_free_memory_of_a_gpu_is_what_it_has_and_what_torch_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (1000, 9000))
-    monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 500)
-    monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: 200)
-    assert free_memory(torch.device("cuda")) == 1300
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (1e9, 9e9))
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 5e8)
+    monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: 2e8)
+    assert free_memory(torch.device("cuda")) == 1.3e9 - RESERVE
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (1e8, 9e9))
+    assert free_memory(torch.device("cuda")) == 0
 
 
 def write_group(folder: Path, limit: str, current: int, inactive: int) -> None:

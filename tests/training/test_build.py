@@ -1,6 +1,5 @@
 """From a configuration to the state of a training."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from maskcls.config import OptimConfig
 from maskcls.config.types import PrecisionName
 from maskcls.errors import UserError
 from maskcls.models.precision import Precision
-from maskcls.training.build import build_state, compiles
+from maskcls.training.build import build_state
 from maskcls.training.loop import step
 from maskcls.training.state import TrainingState
 
@@ -98,45 +97,6 @@ def test_a_scaler_that_skips_the_first_step_is_no_reason_to_warn(
     step(state, *batch_of())  # torch's warning would be an error here
     assert state.progress.step == 1
     assert all(torch.equal(p, b) for p, b in zip(state.model.parameters(), before, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("value", "device", "steps", "expected"),
-    [
-        ("auto", "cuda", 15_000, True),  # an epoch, of two
-        ("auto", "cuda", 14_999, False),
-        ("auto", "cpu", 1_000_000, False),
-        ("auto", "mps", 1_000_000, False),
-        ("true", "cpu", 1, True),
-        ("true", "cuda", 1, True),
-        ("false", "cuda", 1_000_000, False),
-    ],
-)
-def test_a_model_is_compiled_if_that_pays_or_is_asked_for(
-    value: str, device: str, steps: int, monkeypatch: pytest.MonkeyPatch, *, expected: bool
-) -> None:
-    monkeypatch.setattr("maskcls.training.build._can_compile", lambda: True)
-    config = config_of("train", *TINY, "epochs=2", f"compile={value}")
-    assert compiles(config, torch.device(device), steps) is expected
-
-
-def test_a_model_is_not_compiled_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    config, cuda = config_of("train", *TINY, "epochs=2"), torch.device("cuda")
-    monkeypatch.setattr("torch.utils._triton.has_triton", lambda: True)
-    found: dict[str, str | None] = {}
-    monkeypatch.setattr(shutil, "which", lambda name: found.get(name))
-    assert not compiles(config, cuda, 1_000_000)
-    found["gcc"] = "/usr/bin/gcc"
-    assert compiles(config, cuda, 1_000_000)
-    monkeypatch.setattr("torch.utils._triton.has_triton", lambda: False)
-    assert not compiles(config, cuda, 1_000_000)
-
-
-def test_a_compiler_of_another_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.utils._triton.has_triton", lambda: True)
-    monkeypatch.setenv("CC", "tcc")
-    monkeypatch.setattr(shutil, "which", lambda name: {"tcc": "/opt/tcc"}.get(name))
-    assert compiles(config_of("train", *TINY, "epochs=2"), torch.device("cuda"), 1_000_000)
 
 
 def test_pretrained_weights_that_cannot_be_had_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
