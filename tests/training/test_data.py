@@ -14,6 +14,7 @@ from images import write_dataset, write_unequal_dataset
 from maskcls.data.statistics import IMAGENET, STUDY
 from maskcls.data.streaming import StreamedImages
 from maskcls.errors import UserError
+from maskcls.models.memory import RESERVE
 from maskcls.training.data import TrainingData, cached_bytes, draws_alike, keep_resident, load_data, weights_of
 
 # bytes of the 64 images for training and validation
@@ -180,7 +181,7 @@ def test_groups_that_are_not_known_are_refused(dataset: Path) -> None:
 def test_images_stay_on_the_device(
     resident: str, device: str, free: int, dataset: Path, monkeypatch: pytest.MonkeyPatch, *, expected: bool
 ) -> None:
-    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free, 1 << 40))
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free + RESERVE, 1 << 40))
     config = small(dataset, f"data.resident={resident}").data
     assert keep_resident(config, size_of(load_data(config)), torch.device(device)) is expected
 
