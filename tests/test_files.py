@@ -111,7 +111,7 @@ def test_a_file_is_on_the_disk_before_it_takes_its_place(monkeypatch: pytest.Mon
 
 
 def test_flushing_needs_a_file(tmp_path: Path) -> None:
-    sync_all()
+    sync_all(tmp_path)
     (tmp_path / "file").touch()
     sync(tmp_path / "file")
     with pytest.raises(FileNotFoundError):
