@@ -134,6 +134,26 @@ def removing(release: Callable[[Any], None]) -> Callable[[Any], None]:
     return function
 
 
+def ignore_case(patch: pytest.MonkeyPatch) -> None:
+    """Let the system find files and folders by other capitals than they have, as macOS does, too."""
+    real = os.stat
+
+    def stat_file(path: Any, **options: Any) -> os.stat_result:
+        return real(path if isinstance(path, int) else with_capitals(os.path.abspath(path)), **options)
+
+    patch.setattr(os, "stat", stat_file)
+
+
+def with_capitals(path: str) -> str:
+    """The path of a file or a folder in its own capitals; as it is if there is none."""
+    found = "/"
+    for part in Path(path).parts[1:]:
+        names = os.listdir(found) if os.path.lexists(found) and not os.path.isfile(found) else []
+        alike = [name for name in names if name.casefold() == part.casefold()]
+        found = os.path.join(found, part if part in alike or not alike else alike[0])
+    return found
+
+
 def main(command: str, *arguments: str) -> int:
     """Run a command. The libraries are imported before, as they are Linux's own."""
     import hydra  # noqa: F401
