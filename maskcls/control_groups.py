@@ -3,7 +3,6 @@
 Only version 2 of control groups is known: https://docs.kernel.org/admin-guide/cgroup-v2.html.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,8 @@ def control_groups(*, root: Path = ROOT, membership: Path = MEMBERSHIP) -> Itera
         membership: file in which the system names the groups of this process.
     """
     try:
-        groups = [line.partition("::")[2] for line in os.fsdecode(membership.read_bytes()).splitlines() if line.startswith("0::")]
+        text = membership.read_text(encoding="utf-8")
+        groups = [line.partition("::")[2] for line in text.splitlines() if line.startswith("0::")]
     except OSError:
         return
     for group in groups:

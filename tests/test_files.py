@@ -154,29 +154,35 @@ def test_a_file_that_is_read_for_a_moment_is_waited_for() -> None:
     assert (path.read_text(), Path("previous").read_text()) == ("new", "old")
 
 
+def write(text: str) -> None:
+    with replaced_atomically(Path("file")) as temporary:
+        temporary.write_text(text)
+
+
 @pytest.mark.usefixtures("_windows")
 def test_a_file_that_stays_open_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("maskcls.files.PATIENCE", 0.1)
-    Path("file").write_text("old")
-    advice = "close the program that has it open"
-    with Path("file").open() as file, pytest.raises(MachineError, match=rf"^file: cannot be replaced: .*; {advice}$"):
-        with replaced_atomically(Path("file")) as temporary:
-            temporary.write_text("new")
+    write("old")
+    with Path("file").open() as file:
+        with pytest.raises(MachineError, match=r"^file: cannot be replaced: .*; close the program that has it open$"):
+            write("new")
         assert file.read() == "old"
     assert list(Path().iterdir()) == [Path("file")]
+    write("new")
 
 
 @pytest.mark.usefixtures("_windows")
-def test_an_unfinished_file_that_is_open_hides_no_error() -> None:
-    with pytest.raises(ValueError, match="broken"), replaced_atomically(Path("file")) as temporary:
-        with temporary.open("w"):
+def test_an_unfinished_file_that_a_library_keeps_open_hides_no_error() -> None:
+    kept = []
+
+    def fail() -> None:
+        with replaced_atomically(Path("file")) as temporary:
+            kept.append(temporary.open("w"))
             raise ValueError("broken")
-    # what a library holds until the end
-    held = []
-    with pytest.raises(ValueError, match="broken"), replaced_atomically(Path("file")) as temporary:
-        held.append(temporary.open("w"))
-        raise ValueError("broken")
-    held[0].close()
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
+    kept[0].close()
     remove_unfinished(Path())
     assert list(Path().iterdir()) == []
 

@@ -1,8 +1,8 @@
 """Linux that refuses and lacks what Windows does, so that whole commands can be run as if there.
 
-Files of Windows cannot be renamed, replaced or removed while they are open or mapped into memory; /proc knows which are.
-Only this process is looked at. ``python tests/windows.py train data=synthetic ...`` runs a command so, from the first
-import of maskcls on.
+There, a file cannot be renamed, replaced or removed while it is open or mapped into memory; /proc knows which files
+are. Only this process is looked at. ``python tests/windows.py train data=synthetic ...`` runs a command so, from the
+first import of maskcls on.
 """
 
 import builtins
@@ -76,9 +76,9 @@ def fsync(descriptor: int) -> None:
 
 def pretend(patch: pytest.MonkeyPatch) -> None:
     """Make the system refuse what Windows refuses, and lack what Windows lacks."""
+    patch.setattr(os, "rename", refusing_to_replace(os.rename))
     for name in ("unlink", "remove", "rename", "replace"):
         patch.setattr(os, name, refusing(getattr(os, name)))
-    patch.setattr(os, "rename", refusing_to_replace(os.rename))
     patch.setattr(os, "fsync", fsync)
     patch.setattr(os, "open", opening_files(os.open))
     patch.setattr(shutil, "_use_fd_functions", False)  # a folder cannot be opened

@@ -79,7 +79,7 @@ class FeatureStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._files = {name: TemporaryFile(dir=folder) for name in Features._fields}
+        self._files = {name: TemporaryFile(dir=folder) for name in Features._fields}  # noqa: SIM115, closed when mapped
         self._starts = [0]
         self._corners = [0]
         self._shapes: list[tuple[int, ...]] = []

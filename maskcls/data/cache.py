@@ -106,7 +106,8 @@ def open_images(files: Mapping[str, ImageFiles], storage: Storage) -> OpenedImag
 def _exceeded_limit(needed: int, storage: Storage) -> str | None:
     """Name the limit that keeps ``needed`` bytes out of the cache; None for none, empty if it is logged already."""
     folder = storage.cache_dir
-    existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)  # a drive may be missing
+    # none of them exists on a drive that is missing
+    existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
     if not os.access(existing, os.W_OK):
         log.warning("data.cache_dir=%s: cannot write in this folder, so nothing is cached; %s", folder, ANOTHER)
         return ""

@@ -6,7 +6,6 @@ tensors fill the file exactly. The digest detects damage, not manipulation: anyo
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -264,7 +264,9 @@ def test_full_disk_is_an_error_that_leaves_nothing(root: Path, cache_dir: Path) 
     assert kept(cache_dir) == []
 
 
-def test_file_is_what_numpy_writes(root: Path, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_is_what_numpy_writes(
+    root: Path, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cache, "CHUNK", 5)
     images = opened(root, cache_dir)
     np.save(tmp_path / "images.npy", images)
