@@ -17,7 +17,8 @@ def control_groups(*, root: Path = ROOT, membership: Path = MEMBERSHIP) -> Itera
         membership: file in which the system names the groups of this process.
     """
     try:
-        groups = [line.partition("::")[2] for line in membership.read_text().splitlines() if line.startswith("0::")]
+        text = membership.read_text(encoding="utf-8")
+        groups = [line.partition("::")[2] for line in text.splitlines() if line.startswith("0::")]
     except OSError:
         return
     for group in groups:

@@ -45,7 +45,7 @@ def _quota(groups: Iterable[Path]) -> float:
     quota = math.inf
     for group in groups:
         try:
-            limit, period = (group / "cpu.max").read_text().split()
+            limit, period = (group / "cpu.max").read_text(encoding="ascii").split()
         except (OSError, ValueError):
             continue
         if limit != "max":

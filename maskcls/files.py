@@ -5,12 +5,16 @@ import csv
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from maskcls.errors import MACHINE_ERRORS
+from maskcls.errors import MACHINE_ERRORS, MachineError
+
+# seconds for which a file that another program has open is waited for, and between two tries
+PATIENCE, PAUSE = 5.0, 0.05
 
 
 @contextmanager
@@ -27,10 +31,32 @@ def replaced_atomically(path: Path, previous: Path | None = None) -> Iterator[Pa
         if previous is not None and path.exists():
             with replaced_atomically(previous) as older:
                 _link(path, older)
-        temporary.replace(path)
+        move(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(PermissionError):  # Windows removes no file that is open; this one is not worth hiding an error
+            temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file, which takes the place of an older one, or a folder.
+
+    Windows refuses this while a program reads either of them: a virus scanner does for a moment, a spreadsheet for as
+    long as it shows the file.
+
+    Raises:
+        MachineError: the system refuses it for `PATIENCE` seconds.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            source.replace(target)
+            return
+        except PermissionError as error:
+            if time.monotonic() >= deadline:
+                advice = "close the program that has it open"
+                raise MachineError(f"{target}: cannot be replaced: {error.strerror}; {advice}") from None
+        time.sleep(PAUSE)
 
 
 def _link(path: Path, name: Path) -> None:
@@ -42,14 +68,18 @@ def _link(path: Path, name: Path) -> None:
 
 def sync(path: Path) -> None:
     """Flush a file to the disk, so that it survives a loss of power."""
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows flushes no file that was opened to be read
         os.fsync(file.fileno())
 
 
-def sync_all() -> None:
-    """Flush all files to the disk, so that a folder of many files survives a loss of power."""
-    if hasattr(os, "sync"):  # Windows has none
+def sync_all(folder: Path) -> None:
+    """Flush a folder of many files to the disk, so that it survives a loss of power."""
+    if hasattr(os, "sync"):
         os.sync()
+        return
+    for path in folder.rglob("*"):  # Windows flushes single files only
+        if path.is_file():
+            sync(path)
 
 
 def remove_unfinished(folder: Path, name: str = "*") -> None:

@@ -1,4 +1,7 @@
-"""Requests to stop: from the user (SIGINT), the system (SIGTERM), a closed terminal (SIGHUP), a scheduler (SIGUSR1)."""
+"""Requests to stop: from the user (SIGINT), the system (SIGTERM), a closed terminal (SIGHUP), a scheduler (SIGUSR1).
+
+Windows lacks the last two; there, a closed terminal sends SIGBREAK.
+"""
 
 import os
 import signal
@@ -9,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGBREAK")
 SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 
 

@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -33,6 +33,8 @@ EXPORTED = f"model{ONNX_SUFFIX}"
 LOCK_FILE = "run.lock"
 # what helps if a directory cannot be used
 ANOTHER_DIRECTORY = "hydra.run.dir=FOLDER names another (in a sweep: hydra.sweep.dir)"
+# names of unfinished files, and of what macOS adds to a folder that was looked at, or to files on other systems' disks
+_NOTHING = re.compile(r"\..*\.[0-9]+\.tmp|\.DS_Store|\._.*")
 # files of a run whose process was killed before it wrote run.json
 _BEGUN = {".hydra", ".probe", LOCK_FILE, "config.yaml", *(f"{command}.log" for command in SCHEMAS)}
 
@@ -69,7 +71,7 @@ def claim_directory(wanted: Path, *, rename: bool) -> Path:
 
 def _is_free(directory: Path) -> bool:
     """Whether a directory is empty, or holds only what a process left that was killed as it started a run."""
-    names = {path.name for path in directory.iterdir() if not re.fullmatch(r"\..*\.[0-9]+\.tmp", path.name)}
+    names = {path.name for path in directory.iterdir() if not _NOTHING.fullmatch(path.name)}
     return not names or (LOCK_FILE in names and not names - _BEGUN and not is_held(directory))
 
 
@@ -295,7 +297,8 @@ class Run:
     def release(self) -> None:
         """Let other processes work on the run."""
         if self.lock is not None:
-            (self.directory / LOCK_FILE).unlink(missing_ok=True)
+            with suppress(PermissionError):  # Windows: the library removes the file once it is released
+                (self.directory / LOCK_FILE).unlink(missing_ok=True)
             self.lock.release()
             self.lock = None
 
@@ -332,8 +335,8 @@ def _git_commit() -> str | None:
         return None
     git = ["git", "-C", str(checkout)]
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        status = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, check=True).stdout.strip()
+        status = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit + ("+changes" if status.stdout.strip() else "")
+    return commit.decode("ascii") + ("+changes" if status.stdout.strip() else "")

@@ -6,10 +6,13 @@ import errno
 import json
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
+import windows
 
+from maskcls.errors import MachineError
 from maskcls.files import (
     cell,
     remove_unfinished,
@@ -111,11 +114,77 @@ def test_a_file_is_on_the_disk_before_it_takes_its_place(monkeypatch: pytest.Mon
 
 
 def test_flushing_needs_a_file(tmp_path: Path) -> None:
-    sync_all()
     (tmp_path / "file").touch()
     sync(tmp_path / "file")
     with pytest.raises(FileNotFoundError):
         sync(tmp_path / "none")
+
+
+@pytest.mark.parametrize("has_sync", [True, False])
+def test_a_folder_is_flushed_at_once_or_file_by_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_sync: bool
+) -> None:
+    flushed: list[object] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_size))
+    monkeypatch.setattr(os, "sync", lambda: flushed.append("all"))
+    if not has_sync:
+        monkeypatch.delattr(os, "sync")
+    for size, name in enumerate(("a", "in/b"), start=1):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(bytes(size))
+    sync_all(tmp_path / "set")
+    assert sorted(flushed, key=str) == (["all"] if has_sync else [1, 2])
+
+
+@pytest.fixture
+def _windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows.pretend(monkeypatch)
+
+
+@pytest.mark.usefixtures("_windows")
+def test_a_file_that_is_read_for_a_moment_is_waited_for() -> None:
+    path = Path("file")
+    path.write_text("old")
+    with path.open() as file:
+        closing = threading.Timer(0.2, file.close)
+        closing.start()
+        with replaced_atomically(path, previous=Path("previous")) as temporary:
+            temporary.write_text("new")
+    closing.join()
+    assert (path.read_text(), Path("previous").read_text()) == ("new", "old")
+
+
+def write(text: str) -> None:
+    with replaced_atomically(Path("file")) as temporary:
+        temporary.write_text(text)
+
+
+@pytest.mark.usefixtures("_windows")
+def test_a_file_that_stays_open_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskcls.files.PATIENCE", 0.1)
+    write("old")
+    with Path("file").open() as file:
+        with pytest.raises(MachineError, match=r"^file: cannot be replaced: .*; close the program that has it open$"):
+            write("new")
+        assert file.read() == "old"
+    assert list(Path().iterdir()) == [Path("file")]
+    write("new")
+
+
+@pytest.mark.usefixtures("_windows")
+def test_an_unfinished_file_that_a_library_keeps_open_hides_no_error() -> None:
+    kept = []
+
+    def fail() -> None:
+        with replaced_atomically(Path("file")) as temporary:
+            kept.append(temporary.open("w"))
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
+    kept[0].close()
+    remove_unfinished(Path())
+    assert list(Path().iterdir()) == []
 
 
 def test_only_what_is_unfinished_is_removed(tmp_path: Path) -> None:

@@ -110,6 +110,23 @@ with listening(), deferred():
     assert (result.returncode, result.stdout) == (130, "first\n")
 
 
+def test_a_system_with_other_signals() -> None:
+    code = """
+import signal
+del signal.SIGHUP, signal.SIGUSR1
+signal.SIGBREAK = signal.SIGUSR2  # a number that can be sent here
+from maskcls.interrupts import SIGNALS, Interrupted, listening
+print(SIGNALS == (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK))
+try:
+    with listening():
+        signal.raise_signal(signal.SIGBREAK)
+except Interrupted as error:
+    print(error.exit_status == 128 + signal.SIGBREAK)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (result.stdout, result.stderr) == ("True\nTrue\n", "")
+
+
 WITHIN_C = """
 import os, signal, sys, threading, time
 from maskcls.interrupts import deferred, listening

@@ -88,6 +88,13 @@ def test_a_folder_of_the_users_own_is_no_start_of_a_run(tmp_path: Path) -> None:
         claim_directory(tmp_path / "mine", rename=False)
 
 
+def test_what_macos_leaves_in_a_folder_does_not_fill_it(tmp_path: Path) -> None:
+    leave_a_start(tmp_path / "mine")
+    for name in (".DS_Store", "._run.lock"):
+        (tmp_path / "mine" / name).touch()
+    assert claim_directory(tmp_path / "mine", rename=False) == tmp_path / "mine"
+
+
 @pytest.mark.parametrize("name", ["run.json", "metrics.csv", "notes.txt", ".secret"])
 def test_a_start_beside_which_there_is_more_is_no_free_folder(tmp_path: Path, name: str) -> None:
     leave_a_start(tmp_path / "mine")

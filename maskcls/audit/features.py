@@ -1,6 +1,7 @@
 """Local features of images, from which files that show one image are recognized."""
 
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import cv2
@@ -71,13 +72,14 @@ def mirrored(descriptors: np.ndarray) -> np.ndarray:
 class FeatureStore:
     """Features of many images, in files instead of memory. First all images are added, then they can be read.
 
+    The system removes the files when nothing refers to the store or to what was read from it, or the process dies.
+
     Args:
-        folder: existing folder for the files; its owner removes them.
+        folder: existing folder on a disk that has room for the files.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._files = {name: (folder / name).open("wb") for name in Features._fields}
+        self._files = {name: TemporaryFile(dir=folder) for name in Features._fields}  # noqa: SIM115, closed when mapped
         self._starts = [0]
         self._corners = [0]
         self._shapes: list[tuple[int, ...]] = []
@@ -93,17 +95,16 @@ class FeatureStore:
 
     def close(self) -> None:
         """End adding. From now on images can be read."""
-        for file in self._files.values():
-            file.close()
         self.descriptors = self._mapped("descriptors", np.uint8).reshape(-1, 128)
         self._positions = self._mapped("positions", np.float32).reshape(-1, 2)
         self._thumbnails = self._mapped("thumbnail", np.uint8)
         self.starts = np.array(self._starts)
 
     def _mapped(self, name: str, dtype: type[Any]) -> np.ndarray:
-        path = self._folder / name
-        # an empty file cannot be mapped
-        return np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.empty(0, dtype=dtype)
+        with self._files[name] as file:  # which the map keeps
+            file.flush()
+            # an empty file cannot be mapped
+            return np.memmap(file, dtype=dtype, mode="r") if file.tell() else np.empty(0, dtype=dtype)
 
     def features(self, image: int) -> Features:
         """Read the features of an image, given its position."""

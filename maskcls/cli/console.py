@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import io
 import logging
 import sys
 from typing import Any
@@ -31,8 +32,19 @@ class SafeFormatter(logging.Formatter):
         return "\n".join(map(printable, super().formatException(ei).splitlines()))
 
 
+def escape_missing_letters() -> None:
+    """Let stdout and stderr escape letters that their encoding lacks: on Windows, that of a file is no Unicode."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 class ConsoleHandler(logging.Handler):
     """Writes records between progress bars, without tracebacks: information to stdout, the rest to stderr."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        escape_missing_letters()  # the process may be one of a launcher's
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
@@ -41,8 +53,6 @@ class ConsoleHandler(logging.Handler):
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
         if stream is None:  # closed before the program began
             return
-        encoding = stream.encoding or "utf-8"
-        text = printable(record.getMessage()).encode(encoding, "backslashreplace").decode(encoding)
         with contextlib.suppress(OSError):  # a console that goes away does not end a training
-            tqdm.write(text, file=stream)
+            tqdm.write(printable(record.getMessage()), file=stream)
             stream.flush()

@@ -12,7 +12,7 @@ from functools import partial
 
 from maskcls import __version__
 from maskcls.cli.arguments import parse_overrides, read_arguments, refuse_bare, refuse_repeated
-from maskcls.cli.console import printable
+from maskcls.cli.console import escape_missing_letters, printable
 from maskcls.cli.launch import show
 from maskcls.cli.resumption import directory_to_resume
 from maskcls.cli.start import resume, start
@@ -34,6 +34,7 @@ def main(command: str, arguments: Sequence[str] | None = None) -> int:
         ends with the highest status of its jobs.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    escape_missing_letters()
     if "--version" in arguments:
         print(f"maskcls {__version__}")
         return 0

@@ -106,22 +106,26 @@ def _work(command: str, config: Any, run: Run, *, is_sweep: bool) -> float | Non
         if command == "train" and not is_sweep:
             log.warning(how_to_continue(run.directory))
         if run.is_begun:
-            with contextlib.suppress(OSError):  # the disk is full
+            with contextlib.suppress(OSError, MachineError):  # the disk is full, or the file cannot be replaced
                 run.finish("interrupted", getattr(interrupt, "exit_status", 130), "interrupted")
         raise
     except Exception as error:
         message, status = _show(error, command, run.directory)
         if not run.is_begun:
             sys.exit(status)  # a resumption that was refused leaves the run as it was, and ends a sweep
-        with contextlib.suppress(OSError):  # the disk is full
+        with contextlib.suppress(OSError, MachineError):  # as above
             run.finish("failed", status, message)
     finally:
         run.release()
         if is_sweep and command == "train":
             from maskcls.reporting.leaderboard import write_leaderboard
 
-            with contextlib.suppress(OSError):  # the disk is full, as the job has said
+            try:
                 write_leaderboard(run.directory.parent)
+            except MachineError as error:  # on Windows, while a spreadsheet shows it
+                log.warning("%s; the next job of the sweep writes it again", error)
+            except OSError:  # the disk is full, as the job has said
+                pass
     return None
 
 

@@ -1,9 +1,7 @@
 """The command maskcls-audit: what makes an accuracy on a data set worthless?"""
 
 import logging
-import tempfile
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -75,14 +73,13 @@ def _examine(index: Index, config: AuditConfig, run: Run) -> AuditResult:
     threads = config.data.workers or usable_cores()
     classes = f", classes {', '.join(map(named, index.classes))}" if any(index.classes) else ", without classes"
     log.info("data %s: %s%s", index.root, counted(len(images), "file"), classes)
-    with tempfile.TemporaryDirectory(prefix="features-", dir=run.directory) as folder:
-        store = FeatureStore(Path(folder))
-        with run.phase("read"):
-            inspection = inspect_files(index.root, images.paths, store, threads, finder)
-        store.close()
-        with run.phase("compare"):
-            links = find_links(inspection, store)
-        few_features = len(without_features(inspection.facts, store))
+    store = FeatureStore(run.directory)
+    with run.phase("read"):
+        inspection = inspect_files(index.root, images.paths, store, threads, finder)
+    store.close()
+    with run.phase("compare"):
+        links = find_links(inspection, store)
+    few_features = len(without_features(inspection.facts, store))
     files = Labelled.of(index, group(len(images), links))
     labels, groups = np.array(images.labels), files.groups.of_file
     not_measured = why_not_measured(inspection, labels=labels, groups=groups)

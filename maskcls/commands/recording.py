@@ -6,7 +6,9 @@ import shutil
 
 from maskcls.commands.imbalance import report_missed
 from maskcls.config.types import Select
+from maskcls.errors import MachineError
 from maskcls.evaluation.metrics import differ
+from maskcls.files import move
 from maskcls.interrupts import deferred
 from maskcls.models.document import EpochRow
 from maskcls.run import BEST, EVALUATION, LAST, PREVIOUS, Run
@@ -41,7 +43,7 @@ class RunRecorder(Recorder):
         if folder.is_dir():
             aside = folder.with_name(f"{EVALUATION}_{state.progress.epoch}_epochs")
             shutil.rmtree(aside, ignore_errors=True)
-            folder.rename(aside)
+            move(folder, aside)
             self.run.record.pop("test", None)
             self.run.write()
             epochs = counted(state.progress.epoch, "epoch")
@@ -57,7 +59,10 @@ class RunRecorder(Recorder):
         self.run.count_seconds("validate", result.validate_seconds)
         classes, validation = self.writer.about.classes, result.validation
         self.run.record["never_predicted"] = [classes[label] for label in validation.never_predicted]
-        self.write_rows(state)
+        try:
+            self.write_rows(state)
+        except MachineError as error:  # on Windows, while a spreadsheet shows metrics.csv
+            log.warning("%s; all rows are written again after the next epoch, and at the end", error)
         self.writer.save(state, is_best=result.is_best)
         self.run.write()
         is_best = result.is_best and self.select != "last"  # it would be each of them
@@ -65,12 +70,12 @@ class RunRecorder(Recorder):
         report_missed(result.row.epoch, validation, classes)
 
     def write_rows(self, state: TrainingState) -> None:
-        """Write metrics.csv, and bring the last and the best epoch in the record up to date."""
-        self.run.write_metrics([dataclasses.asdict(row) for row in state.rows])
+        """Bring the last and the best epoch in the record up to date, and write metrics.csv."""
         if state.rows:
             self.run.record["final"] = dataclasses.asdict(state.rows[-1])
         if state.progress.best is not None:
             self.run.record["best"] = dataclasses.asdict(state.progress.best)
+        self.run.write_metrics([dataclasses.asdict(row) for row in state.rows])
 
     def collapsed(self, state: TrainingState, collapse: Collapse) -> None:
         """Keep what was seen in run.json."""
@@ -81,7 +86,8 @@ class RunRecorder(Recorder):
         self.writer.save(state)
 
     def training_done(self, state: TrainingState) -> None:
-        """Log that early stopping ended the training, if it did."""
+        """Write metrics.csv if it could not be written, and log that early stopping ended the training, if it did."""
+        self.write_rows(state)
         if len(state.rows) < self.epochs:
             without = state.progress.epochs_without_improvement
             log.info("stopped early: %s without a better validation figure", counted(without, "epoch"))

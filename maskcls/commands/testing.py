@@ -41,7 +41,7 @@ def evaluate_on_test(
         trained = open_network(path, device=str(device), precision=precision.name)
         predictor = Predictor.of(trained, config.data.eval_batch_size, "data.eval_batch_size")
         about = {
-            "checkpoint": str(path.relative_to(run.directory)),
+            "checkpoint": path.relative_to(run.directory).as_posix(),
             "data_split": data.index.origin,
             **({"note": SYNTHETIC_NOTE} if data.is_synthetic else {}),
         }

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock
 
 from maskcls.config import DataConfig, EvalDataConfig
-from maskcls.cores import in_threads, usable_cores
+from maskcls.cores import ahead, in_threads, usable_cores
 from maskcls.data.decode import Decoded, UnreadableFilesError, UnreadableImageError, decode_file
 from maskcls.data.image_files import ImageFiles
 from maskcls.data.readable import report_remarks
@@ -106,7 +106,8 @@ def open_images(files: Mapping[str, ImageFiles], storage: Storage) -> OpenedImag
 def _exceeded_limit(needed: int, storage: Storage) -> str | None:
     """Name the limit that keeps ``needed`` bytes out of the cache; None for none, empty if it is logged already."""
     folder = storage.cache_dir
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    # none of them exists on a drive that is missing
+    existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
     if not os.access(existing, os.W_OK):
         log.warning("data.cache_dir=%s: cannot write in this folder, so nothing is cached; %s", folder, ANOTHER)
         return ""
@@ -251,34 +252,37 @@ def _build(path: Path, files: ImageFiles, threads: int, *, use_damaged: bool) ->
     images_to = "image to" if len(files) == 1 else "images to"
     message = "decoding %d %s %d pixels into %s (%.0f MB)"
     log.info(message, len(files), images_to, files.size, path, np.prod(shape) / 1e6)
-    with replaced_atomically(path) as temporary:
-        images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        _reserve(temporary)
-        notes = Notes()
+    notes = Notes()
 
-        def fill(start: int) -> None:
-            for position in range(start, min(start + CHUNK, len(files))):
-                name = files.paths[position]
-                image = notes.read(name, files.root / name, functools.partial(files.read, position))
-                if image is not None:
-                    images[position] = image
+    def decode(start: int) -> np.ndarray:
+        chunk = np.zeros((min(CHUNK, len(files) - start), *shape[1:]), dtype=np.uint8)
+        for place, position in enumerate(range(start, start + len(chunk))):
+            name = files.paths[position]
+            image = notes.read(name, files.root / name, functools.partial(files.read, position))
+            if image is not None:
+                chunk[place] = image
+        return chunk
 
-        with in_threads(fill, range(0, len(files), CHUNK), threads) as results:
-            for _ in progress(results, total=len(files), phase="decode", size=CHUNK):
-                pass
+    decoding = ahead(decode, range(0, len(files), CHUNK), threads, threads=threads, name="decode")
+    with contextlib.closing(decoding) as chunks, replaced_atomically(path) as temporary:
+        _write_array(temporary, shape, progress(chunks, total=len(files), phase="decode", size=CHUNK))
         notes.check(len(files), use_damaged=use_damaged)
         if files.equalised_size is None:  # as above
             report_remarks(notes.remarks)
-        images.flush()
         _write_damaged(path, notes.damaged)  # before the images appear
 
 
-def _reserve(path: Path) -> None:
-    """Take the disk space now: if the disk were full later, a write through the memory map would kill the process."""
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            try:
-                os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
-            except OSError as error:
-                error.filename = str(path.parent)  # the folder says which disk is full
-                raise
+def _write_array(path: Path, shape: tuple[int, ...], chunks: Iterable[np.ndarray]) -> None:
+    """Write an array of uint8 that is given in parts, as NumPy stores it.
+
+    Not through a memory map: a full disk would kill the process, and Windows does not rename a file that is mapped.
+    """
+    try:
+        with path.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for chunk in chunks:
+                file.write(chunk.data)
+    except OSError as error:
+        error.filename = error.filename or str(path.parent)  # the folder says which disk is full
+        raise

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from maskcls.cores import in_threads
 from maskcls.errors import MACHINE_ERRORS, UserError
-from maskcls.files import sync_all
+from maskcls.files import move, sync_all
 from maskcls.progress import progress
 from maskcls.wording import counted
 
@@ -92,8 +92,8 @@ def _fill(root: Path, published: dict[str, str], *, delivered: Path) -> None:
             raise UserError(f"{delivered}: not as published: {_summary(wrong, published)}; {advice}")
         with suppress(FileNotFoundError):
             root.rmdir()  # Windows cannot rename onto a folder, even an empty one
-        sync_all()
-        partial.rename(root)
+        sync_all(partial)
+        move(partial, root)
     strays = counted(_stray_count(delivered, published), "stray file")
     log.info("%s: %d files, all as published; %s left out", root, len(published), strays)
 

@@ -22,7 +22,7 @@ from maskcls.data.left_out import (
     left_out_reason,
     system_reason,
 )
-from maskcls.data.walk import entries, leads_to_folder, subfolders
+from maskcls.data.walk import as_listed, entries, leads_to_folder, subfolders
 from maskcls.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -161,7 +161,7 @@ def _named(root: Path, splits: Mapping[str, str]) -> dict[str, str]:
             names = subfolders(root)
             hint = nearest(folder, names) or f"; it has {', '.join(names) or 'no folder'}"
             raise UserError(f"data.splits: {name}={folder}: no such folder in {root}{hint}")
-        found[name] = path.relative_to(root).as_posix()
+        found[name] = as_listed(root, path.relative_to(root).as_posix())
     for name, path_of in found.items():
         for other, inner in found.items():
             if name != other and (inner == path_of or path_of == "." or inner.startswith(f"{path_of}/")):

@@ -23,7 +23,7 @@ from maskcls.data.table import index_table
 from maskcls.data.table_rows import require_table
 from maskcls.data.walk import entries
 from maskcls.errors import MACHINE_ERRORS, UserError
-from maskcls.files import sync_all
+from maskcls.files import move, sync_all
 
 log = logging.getLogger(__name__)
 
@@ -215,6 +215,6 @@ def _draw(config: SyntheticConfig) -> Path:
             partial = folder.with_name(f".{folder.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             write_dataset(partial, config.seed, counts)
-            sync_all()
-            partial.rename(folder)
+            sync_all(partial)
+            move(partial, folder)
     return folder

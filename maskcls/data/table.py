@@ -15,7 +15,7 @@ from maskcls.data.index import ClassMap, Index, index_of
 from maskcls.data.layout import listed, plain_path
 from maskcls.data.left_out import IMAGE_SUFFIXES, MAPPED, NOT_IN_TABLE
 from maskcls.data.table_rows import Row, read_rows
-from maskcls.data.walk import Listing, list_images
+from maskcls.data.walk import Listing, as_listed, list_images
 from maskcls.errors import UserError
 from maskcls.wording import counted
 
@@ -53,7 +53,7 @@ class _Files:
         if spelled := self.spelled.get(_composed(path)):
             return [spelled]
         if os.path.isfile(self.root / path):  # Path.is_file raises an error if a name is too long
-            return [path]
+            return [path if os.path.isabs(path) else as_listed(self.root, path)]
         has_ending = PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
         return [] if has_ending else self.without_ending.get(_composed(path), [])
 
@@ -176,7 +176,12 @@ def _ends(path: str, missing: str) -> list[str]:
 def _note(rows: Sequence[Row], paths: Sequence[str]) -> list[str]:
     """Count the rows whose paths lack the ending of the one image of that name."""
     pairs = [(PurePosixPath(row.path.replace("\\", "/")).name, path) for row, path in zip(rows, paths, strict=True)]
-    added = [(name, path) for name, path in pairs if _composed(name) != _composed(PurePosixPath(path).name)]
+    # but for capitals, of which some systems take others
+    added = [
+        (name, path)
+        for name, path in pairs
+        if _composed(name).casefold() != _composed(PurePosixPath(path).name).casefold()
+    ]
     if not added:
         return []
     without = f"{counted(len(added), 'path')} in data.table without an ending"

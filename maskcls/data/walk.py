@@ -4,6 +4,7 @@ import functools
 import glob
 import os
 import stat
+import unicodedata
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -183,6 +184,28 @@ def leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link that leads to itself
         return False
+
+
+def as_listed(root: Path, path: str) -> str:
+    """Return a path below a folder in the letters that the folders list: macOS and Windows take other capitals, too.
+
+    Args:
+        root: the folder.
+        path: of something that exists, separated by '/'.
+
+    Raises:
+        UserError: a folder cannot be listed.
+    """
+    parts: list[str] = []
+    for part in path.split("/"):
+        names = [entry.name for entry in entries(root.joinpath(*parts))]
+        alike = (name for name in names if _without_case(name) == _without_case(part))
+        parts.append(part if part in names else next(alike, part))
+    return "/".join(parts)
+
+
+def _without_case(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def find_images(source: str, *, with_videos: bool = False) -> tuple[list[Path], dict[str, str]]:

@@ -78,7 +78,7 @@ class Source:
         given: the source as it was typed, without a password.
         items: what to read, in this order.
         left_out: why other files are left out, by path.
-        folder: the folder that holds all files, at any depth; None if the source is no file.
+        folder: the folder that holds all files, at any depth; None if there is none.
     """
 
     given: str
@@ -179,5 +179,8 @@ def _listed(path: Path) -> Iterator[Path]:
                 yield path.parent / Path(line).expanduser()
 
 
-def _common_folder(files: Sequence[Path]) -> Path:
-    return Path(os.path.commonpath([os.path.abspath(file.parent) for file in files]))
+def _common_folder(files: Sequence[Path]) -> Path | None:
+    try:
+        return Path(os.path.commonpath([os.path.abspath(file.parent) for file in files]))
+    except ValueError:  # they are on several drives of Windows
+        return None

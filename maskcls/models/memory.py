@@ -1,7 +1,7 @@
 """The memory that a network takes for a batch, the memory that is free, and the batch size that fits."""
 
+import contextlib
 import dataclasses
-import sys
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -123,7 +123,7 @@ def free_memory(device: torch.device) -> float:
     import psutil
 
     free = float(psutil.virtual_memory().available)
-    if sys.platform != "win32":
+    with contextlib.suppress(ImportError):  # Windows has no such limits
         import resource
 
         limit = resource.getrlimit(resource.RLIMIT_AS)[0]
@@ -140,11 +140,11 @@ def _left_in_groups(root: Path, membership: Path) -> float:
     left = float("inf")
     for group in control_groups(root=root, membership=membership):
         try:
-            limit = (group / "memory.max").read_text().strip()
+            limit = (group / "memory.max").read_text(encoding="ascii").strip()
             if limit == "max":
                 continue
-            used = int((group / "memory.current").read_text())
-            statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            used = int((group / "memory.current").read_text(encoding="ascii"))
+            statistics = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
             left = min(left, int(limit) - used + int(statistics.get("inactive_file", 0)))
         except (OSError, ValueError):
             continue

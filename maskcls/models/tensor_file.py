@@ -6,7 +6,6 @@ tensors fill the file exactly. The digest detects damage, not manipulation: anyo
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -78,9 +77,9 @@ def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> N
     try:
         save_file(tensors, path, metadata)
     except SafetensorError as error:  # hides what the system said
-        if found := re.search(r"os error (\d+)", str(error)):
-            number = int(found[1])
-            raise OSError(number, os.strerror(number), str(path.parent)) from None
+        if found := re.search(r"([^:]*) \(os error (\d+)\)", str(error)):
+            # Windows takes the last one for its own number, and the first one from that
+            raise OSError(int(found[2]), found[1].strip(), str(path.parent), int(found[2])) from None
         raise
     path.chmod(mode)  # the library's files are readable by their owner only
 

@@ -131,8 +131,9 @@ class GalleryWriter:
         """The address of a tile's file, at the time of its frame: relative where the path is. None for a stream."""
         if not os.path.isfile(tile.path):
             return None
-        if os.path.isabs(tile.path):
-            address = Path(tile.path).as_uri()
+        path = Path(tile.path).absolute()
+        if os.path.isabs(tile.path) or path.drive != self._path.absolute().drive:
+            address = path.as_uri()
         else:
             relative = Path(os.path.relpath(tile.path, self._path.parent)).as_posix()
             address = urllib.parse.quote(os.fsencode(relative))

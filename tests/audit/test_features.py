@@ -69,6 +69,16 @@ def test_a_store_gives_back_what_was_added(tmp_path: Path) -> None:
     assert store.starts.tolist() == [0, FEATURES, FEATURES + len(store.features(1).positions), len(store.descriptors)]
 
 
+def test_a_store_needs_no_name_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    store = FeatureStore(tmp_path / "store")
+    store.add(extract(grey_thumbnail(scene(2))))
+    assert list((tmp_path / "store").iterdir()) == []
+    store.close()
+    (tmp_path / "store").rmdir()
+    assert len(store.features(0).positions) == FEATURES
+
+
 def test_a_store_of_nothing_is_empty(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     store.close()

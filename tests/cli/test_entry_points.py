@@ -1,5 +1,6 @@
 """The console commands: which job each runs, and what is imported before."""
 
+import io
 import signal
 import subprocess
 import sys
@@ -21,6 +22,16 @@ from maskcls.run import Run
 @pytest.mark.parametrize("arguments", [["--version"], ["epohcs=3", "--version"]])
 def test_version(command: Command, arguments: list[str]) -> None:
     assert command("train", *arguments) == Result(0, f"maskcls {maskcls.__version__}\n", "")
+
+
+def test_output_that_lacks_letters_shows_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = {name: io.BytesIO() for name in ("stdout", "stderr")}
+    for name, content in written.items():
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(content, encoding="cp1252", write_through=True))
+    assert cli.main("train", ["--cfg", "job", "data=folder", "data.root=얼굴"]) == 0
+    assert cli.main("train", ["data=folder", "data.root=/얼굴"]) == 2
+    assert b"  root: \\uc5bc\\uad74\n" in written["stdout"].getvalue()
+    assert b"data.root=/\\uc5bc\\uad74: no such folder" in written["stderr"].getvalue()
 
 
 def test_torch_is_not_imported_before_the_command_line_is_known_to_be_good(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
+import windows
 import yaml
 from configuration import config_of
 from jobs import (
@@ -26,7 +28,7 @@ from jobs import (
 
 from maskcls.cli.job import _slug, run_job
 from maskcls.config import PredictConfig, TrainConfig, parse
-from maskcls.errors import TrainingError, UserError
+from maskcls.errors import MachineError, TrainingError, UserError
 from maskcls.run import Run, read_run
 
 
@@ -154,6 +156,37 @@ def test_an_interrupted_job(command: Command, job: ReplaceJob) -> None:
     assert result == Result(130, "", line)
     record = read_run(only_run())
     assert (record["status"], record["exit_status"], record["error"]) == ("interrupted", 130, "interrupted")
+
+
+def test_a_record_that_cannot_be_replaced_is_the_machines_failure(
+    command: Command, job: ReplaceJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shown() -> None:
+        raise MachineError("run.json: cannot be replaced")
+
+    job(lambda config, run: monkeypatch.setattr(run, "write", shown))
+    assert command("train", SYNTHETIC) == Result(5, "", "maskcls-train: run.json: cannot be replaced\n")
+
+
+def test_a_leaderboard_that_a_spreadsheet_shows_is_written_later(
+    command: Command, job: ReplaceJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows.pretend(monkeypatch)
+    monkeypatch.setattr("maskcls.files.PATIENCE", 0.1)
+    shown: list[IO[str]] = []
+
+    def train(config: TrainConfig, run: Run) -> None:
+        if config.epochs == 1:
+            shown.append((run.directory.parent / "leaderboard.csv").open("w"))
+        else:
+            shown[0].close()
+
+    job(train)
+    result = command("train", SYNTHETIC, "-m", "epochs=1,2", "hydra.sweep.dir=sweep")
+    assert (result.status, len(leaderboard(Path("sweep")))) == (0, 2)
+    (line,) = result.err.splitlines()
+    assert "leaderboard.csv: cannot be replaced: " in line
+    assert line.endswith("; the next job of the sweep writes it again")
 
 
 def leaderboard(sweep: Path) -> list[dict[str, str]]:

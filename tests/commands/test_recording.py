@@ -2,15 +2,18 @@
 
 import dataclasses
 import logging
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
+import windows
 from configuration import config_of, start_run
 from tables import read_table
 from trainings import ABOUT, plan_of, row, scripted, tiny_batches, tiny_state, validation_of
 
 from maskcls.commands.recording import RunRecorder, forget_training
+from maskcls.errors import MachineError
 from maskcls.models.checkpoint import load_checkpoint
 from maskcls.models.document import EpochRow
 from maskcls.run import BEST, LAST, PREVIOUS, Run, read_run
@@ -117,6 +120,36 @@ def test_a_row_that_was_not_written_is_written_on_resuming(run: Run) -> None:
     recorder_of(run).write_rows(state)
     assert [as_row(values) for values in read_table(run.directory / "metrics.csv")] == state.rows
     assert (run.record["final"]["epoch"], run.record["best"]["epoch"]) == (2, 1)
+
+
+@pytest.fixture
+def shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[IO[str]]:
+    """metrics.csv, which a spreadsheet shows on Windows until it is closed."""
+    monkeypatch.setattr("maskcls.files.PATIENCE", 0.1)
+    with (run.directory / "metrics.csv").open("w") as file, monkeypatch.context() as patch:
+        windows.pretend(patch)
+        yield file
+
+
+def test_a_table_that_a_spreadsheet_shows_is_written_later(
+    run: Run, shown: IO[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    epochs = iter((bool, shown.close))
+    validator = scripted((0.5, 0.5), (0.4, 0.75), meanwhile=lambda: next(epochs)())
+    state = tiny_state()
+    fit(state, tiny_batches(12), validator, plan_of(2), [recorder_of(run)])
+    assert caplog.text.count("metrics.csv: cannot be replaced: ") == 1
+    assert [as_row(values) for values in read_table(run.directory / "metrics.csv")] == state.rows
+
+
+def test_a_table_that_a_spreadsheet_shows_to_the_end_is_asked_for(run: Run, shown: IO[str]) -> None:
+    state = tiny_state()
+    with pytest.raises(MachineError, match=r"metrics\.csv: cannot be replaced: .*; close the program that "):
+        fit(state, tiny_batches(12), scripted((0.5, 0.5), (0.4, 0.75)), plan_of(2), [recorder_of(run)])
+    assert [epoch_of(run, name) for name in (LAST, BEST)] == [2, 2]
+    shown.close()
+    recorder_of(run).write_rows(state)  # as resuming does
+    assert [as_row(values) for values in read_table(run.directory / "metrics.csv")] == state.rows
 
 
 def test_there_may_be_no_row_and_no_best(run: Run) -> None:

@@ -3,6 +3,7 @@ import errno
 import logging
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import threading
@@ -250,31 +251,36 @@ def test_built_cache_is_read_without_writing(root: Path, cache_dir: Path, monkey
     np.testing.assert_array_equal(opened(root, cache_dir), expected(root, PATHS, 16))
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no disk space")
-def test_full_disk_is_an_error_that_leaves_nothing(
-    root: Path, cache_dir: Path, decoded: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: int) -> NoReturn:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(OSError, match="No space left on device") as caught:
-        opened(root, cache_dir)
-    assert caught.value.errno == errno.ENOSPC
+def test_full_disk_is_an_error_that_leaves_nothing(root: Path, cache_dir: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (NEEDED // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            opened(root, cache_dir)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.errno == errno.EFBIG
     assert caught.value.filename == str(cache_dir)
     assert kept(cache_dir) == []
-    assert decoded == []
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no disk space")
-def test_disk_space_is_reserved_for_the_whole_file(
-    root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+def test_file_is_what_numpy_writes(
+    root: Path, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reserved: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "posix_fallocate", lambda _, start, length: reserved.append((start, length)))
-    opened(root, cache_dir)
+    monkeypatch.setattr(cache, "CHUNK", 5)
+    images = opened(root, cache_dir)
+    np.save(tmp_path / "images.npy", images)
     (file,) = cache_dir.glob("*.npy")
-    assert reserved == [(0, file.stat().st_size)]
+    assert file.read_bytes() == (tmp_path / "images.npy").read_bytes()
+
+
+def test_a_drive_that_is_missing_holds_no_cache(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    images = open_images(splits(root, 16), config(Path("Z:/none/cache"))).images
+    assert all(isinstance(split, StreamedImages) for split in images.values())
+    assert "data.cache_dir=Z:/none/cache: cannot write in this folder" in caplog.text
 
 
 def test_threads_that_ask_at_once_build_once(root: Path, cache_dir: Path, decoded: list[Path]) -> None:

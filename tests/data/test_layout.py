@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import windows
 from configuration import config_of
 from indexes import make_files
 
@@ -85,6 +86,14 @@ def test_usual_names_come_before_others(root: Path) -> None:
     index = index_folder(root)
     assert index.all_images().paths == ("train/A/0.png", "val/A/1.png")
     assert index.left_out == dict.fromkeys(("eval", "train_data"), "folder beside the splits: 1 file")
+
+
+def test_capitals_that_the_system_ignores_are_those_of_the_folders(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images(root, "First/A", "First/B", "Second/A", "more")
+    windows.ignore_case(monkeypatch)
+    index = index_folder(root, splits={"train": "FIRST", "test": "second"})
+    assert index.splits["train"].paths == ("First/A/0.png", "First/B/1.png")
+    assert index.left_out == {"more": "folder beside the splits: 1 file"}
 
 
 @pytest.mark.parametrize("names", [("Validation", "val"), ("dev", "eval"), ("test_set", "test_images")])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import windows
 from configuration import small, start_run
 from images import write_dataset
 from indexes import labelled, make_files
@@ -71,6 +72,18 @@ def test_a_name_in_the_other_spelling_of_unicode_is_found(root: Path) -> None:
     index, _ = index_table(table, root)
     assert index.splits["all"].paths == ("4.png", composed)
     assert index.left_out[parted] == "image that is not in data.table"
+
+
+def test_capitals_that_the_system_ignores_are_those_of_the_files(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    windows.ignore_case(monkeypatch)
+    index, _ = index_table(write(root, "path,label", "A/1.PNG,cat", "b/3.png,dog", "4.Png,cat"), root)
+    assert index.splits["all"].paths == ("4.png", "a/1.png", "b/3.png")
+    assert index.left_out == {"a/2.png": "image that is not in data.table"}
+    assert index.notes == ()
+    with pytest.raises(UserError, match=r"lines 2 and 3 both name a/1\.png"):
+        index_table(write(root, "path,label", "A/1.PNG,cat", "a/1.png,cat"), root)
 
 
 def test_paths_may_be_relative_to_another_folder_and_have_backslashes(root: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import unicodedata
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from indexes import make_files
 from tables import read_table
 
 from maskcls import cli
-from maskcls.data.walk import find_images, list_images, subfolders
+from maskcls.data.walk import as_listed, find_images, list_images, subfolders
 from maskcls.errors import UserError
 
 JPEG = cv2.imencode(".jpg", np.zeros((8, 8, 3), dtype=np.uint8))[1].tobytes()
@@ -50,6 +51,19 @@ def test_the_content_decides_where_the_ending_does_not(root: Path) -> None:
 def test_each_folder_that_is_asked_for_has_its_own_images(root: Path) -> None:
     make_files(root, "A/1.png", "A/in/2.png", "B/3.png", "C/4.png", "5.png")
     assert list_images(root, ["A", "B"]).images == {"A": ["A/1.png", "A/in/2.png"], "B": ["B/3.png"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "listed"),
+    [
+        *(("train/A/1.PNG", "Train/A/1.png"), ("Train/a/1.png", "Train/A/1.png"), ("Train/A/1.png", "Train/A/1.png")),
+        *((unicodedata.normalize("NFD", "얼굴.png"), "얼굴.png"), (".", "."), ("b.png", "b.png"), ("B.png", "B.png")),
+        ("../SET/b.png", "../set/b.png"),
+    ],
+)
+def test_a_path_in_other_capitals_is_that_of_the_listing(root: Path, path: str, listed: str) -> None:
+    make_files(root, "Train/A/1.png", "얼굴.png", "b.png", "B.png", "Train/none/")
+    assert as_listed(root, path) == listed
 
 
 @pytest.mark.parametrize(

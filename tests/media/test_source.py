@@ -1,5 +1,6 @@
 """What ``source=`` names."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,16 @@ def test_a_list_of_paths(photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
     source = find_source(str(photos / "list.TXT"))
     assert source.items == [File(path) for path in paths]
     assert source.folder == tmp_path
+
+
+def test_files_on_several_drives_have_no_folder_in_common(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def commonpath(paths: object) -> str:
+        raise ValueError("Paths don't have the same drive")
+
+    (photos / "list.txt").write_text("a.jpg\nin/b.mp4", encoding="utf-8")
+    monkeypatch.setattr(os.path, "commonpath", commonpath)
+    source = find_source(str(photos / "list.txt"))
+    assert (len(source.items), source.folder) == (2, None)
 
 
 def test_names_in_a_list_need_not_be_utf_8(photos: Path) -> None:

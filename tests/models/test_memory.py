@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import windows
 from configuration import config_of
 from torch import nn
 
@@ -120,6 +121,13 @@ def test_free_memory_is_what_the_host_has(monkeypatch: pytest.MonkeyPatch) -> No
     assert free_memory(CPU) == 1e9 - RESERVE
     monkeypatch.setattr(resource, "getrlimit", lambda _: (8e9, 8e9))
     assert free_memory(CPU) == 0
+
+
+def test_a_system_without_limits_has_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=5e9))
+    monkeypatch.setattr("maskcls.models.memory._left_in_groups", lambda *_: float("inf"))
+    windows.pretend(monkeypatch)
+    assert free_memory(CPU) == 5e9 - RESERVE
 
 
 def test_free_memory_of_a_gpu_is_what_it_has_and_what_torch_keeps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,6 +190,24 @@ def library_on_a_full_disk(tensors: object, file: Path, metadata: object) -> Non
     raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
+def test_windows_own_number_of_an_error_is_told_as_such(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: Es ist voll. (os error 112)")
+
+    monkeypatch.setattr("maskcls.models.tensor_file.save_file", save)
+    made: list[tuple[object, ...]] = []
+
+    class Error(OSError):  # on Windows, the fourth decides about the first
+        def __init__(self, *values: object) -> None:
+            made.append(values)
+            super().__init__(*values)
+
+    monkeypatch.setattr("maskcls.models.tensor_file.OSError", Error, raising=False)
+    with pytest.raises(Error, match=r"Es ist voll\."):
+        write_tensors(path, content(1))
+    assert made == [(112, "Es ist voll.", str(path.parent), 112)]
+
+
 @pytest.mark.parametrize(
     ("name", "function"),
     [("models.tensor_file.save_file", library_on_a_full_disk), ("files.sync", full_disk), ("files._link", full_disk)],

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import tracemalloc
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import cv2
@@ -142,6 +142,13 @@ def test_a_link_leads_to_the_file(name: str, tmp_path: Path) -> None:
     assert set(near["link"]).isdisjoint(' #?:<>"\n')
     assert far["link"].startswith("file:///")
     assert unquote_to_bytes(urlsplit(far["link"]).path) == os.fsencode(tmp_path / "photos" / name)
+
+
+def test_a_link_to_another_drive_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("a.png").write_bytes(b"")
+    monkeypatch.setattr(PurePath, "drive", property(lambda path: "C:" if path.name == "a.png" else "D:"))
+    page = page_of(tmp_path / "gallery.html", [tile(path="a.png")])
+    assert [facts["link"] for facts, _ in rows(page)] == [Path("a.png").absolute().as_uri()]
 
 
 def test_the_link_to_a_video_leads_to_the_time_of_the_frame(tmp_path: Path) -> None:
