@@ -1,6 +1,6 @@
 """Requests to stop: from the user (SIGINT), the system (SIGTERM), a closed terminal (SIGHUP), a scheduler (SIGUSR1).
 
-Windows lacks the last two; there, a closed terminal sends SIGBREAK.
+Windows lacks the last two. It has SIGBREAK, which Ctrl-Break and other programs send.
 """
 
 import os

@@ -15,6 +15,8 @@ from tables import read_table
 from maskcls import cli
 from maskcls.run import read_run
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fakes ask /proc what is open")
+
 SMALL = ("model=mycnn", "data.input_size=16", "data.batch_size=8", "device=cpu")
 
 

@@ -7,7 +7,6 @@ first import of maskcls on.
 
 import builtins
 import errno
-import fcntl
 import os
 import shutil
 import signal
@@ -70,7 +69,8 @@ def refusing(real: Callable[..., Any]) -> Callable[..., Any]:
 
 def fsync(descriptor: int) -> None:
     """Refuse what was opened to be read. Nothing is flushed: it is the refusal that matters."""
-    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+    flags = dict(line.split(":") for line in Path(f"/proc/self/fdinfo/{descriptor}").read_text("ascii").splitlines())
+    if int(flags["flags"], 8) & os.O_ACCMODE == os.O_RDONLY:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 

@@ -108,7 +108,8 @@ class _Walk:
                 elif entry.is_dir() and (reason := own_reason(self.root / path)):
                     self.listing.left_out[path] = reason
                 elif entry.is_dir():
-                    pending.append((path, os.path.join(real, entry.name)))
+                    # a junction of Windows is a link that does not look like one
+                    pending.append((path, os.path.realpath(entry.path)))
                 else:
                     is_regular = entry.is_file(follow_symlinks=False)
                     self._add(top, path, os.path.join(real, entry.name), is_regular=is_regular)

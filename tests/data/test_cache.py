@@ -3,7 +3,6 @@ import errno
 import logging
 import multiprocessing
 import os
-import resource
 import shutil
 import signal
 import threading
@@ -252,6 +251,7 @@ def test_built_cache_is_read_without_writing(root: Path, cache_dir: Path, monkey
 
 
 def test_full_disk_is_an_error_that_leaves_nothing(root: Path, cache_dir: Path) -> None:
+    resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (NEEDED // 2, limits[1]))
     try:

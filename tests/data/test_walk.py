@@ -5,6 +5,7 @@ import os
 import socket
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from indexes import make_files
 from tables import read_table
 
 from maskcls import cli
+from maskcls.data import walk
 from maskcls.data.walk import as_listed, find_images, list_images, subfolders
 from maskcls.errors import UserError
 
@@ -137,6 +139,29 @@ def test_a_class_folder_may_be_a_link(root: Path, tmp_path: Path) -> None:
     make_files(tmp_path, "elsewhere/1.png")
     (root / "A").symlink_to("../elsewhere")
     assert list_images(root, ["A"]).images == {"A": ["A/1.png"]}
+
+
+class Junction:
+    """A link to a folder, as Windows lists one: it does not look like a link."""
+
+    def __init__(self, entry: os.DirEntry[str]) -> None:
+        self._entry = entry
+
+    def is_symlink(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._entry, name)
+
+
+def test_junctions_around_themselves_end(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_files(root, "A/1.png", "A/in/2.png")
+    (root / "A" / "in" / "up").symlink_to("..")
+    (root / "A" / "twice").symlink_to("in")
+    monkeypatch.setattr(walk, "entries", lambda folder, real=walk.entries: list(map(Junction, real(folder))))
+    listing = list_images(root, ["A"])
+    assert listing.left_out == {"A/in": "listed already: is A/twice", "A/twice/up": "listed already: is A"}
+    assert listing.images == {"A": ["A/1.png", "A/twice/2.png"]}
 
 
 def test_links_around_themselves_end(root: Path) -> None:
