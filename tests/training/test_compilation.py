@@ -138,7 +138,7 @@ class Backend:
 
     def compiler(self, name: str) -> Callable[..., Any]:
         """The function that compiles forward or backward passes."""
-        from torch._functorch.aot_autograd import make_boxed_func
+        from torch._functorch._aot_autograd.utils import make_boxed_func
 
         def compile_graph(graph: Callable[..., Any], inputs: Any) -> Any:
             self.events.append((name, threading.current_thread()))
