@@ -92,6 +92,9 @@ def peak_memory(compute: Callable[[], object]) -> int:
     It runs on fake tensors: nothing is computed, and no memory is taken. Unlike tensors of the meta device, they have
     a device, the CPU, and so `as_on_cpu` can cast them.
     """
+    # the first backward pass starts torch's threads for all others. If it is a fake one they are eight, and each takes
+    # 75 MB of addresses
+    torch.ones((), requires_grad=True).backward()
     storages = _Storages()
     with FakeTensorMode(), torch.device("cpu"), storages:
         compute()

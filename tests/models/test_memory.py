@@ -1,6 +1,8 @@
 """The memory that a network takes, and what is free."""
 
 import resource
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -49,6 +51,20 @@ def test_what_a_backward_pass_needs_is_kept_until_then() -> None:
 
     # weight and both results, of which the first is freed as soon as it is not needed
     assert (peak_memory(compute_alone), peak_memory(compute) >= 1200) == (800, True)
+
+
+THREADS = """
+import psutil, torch
+from maskcls.models.memory import peak_memory
+before = psutil.Process().num_threads()
+peak_memory(lambda: torch.ones(8, requires_grad=True).sum().backward())
+print(psutil.Process().num_threads() - before)
+"""
+
+
+def test_estimating_starts_no_threads_that_training_would_not_start() -> None:
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= 1 + torch.cuda.device_count()  # they take addresses, which a limit may count
 
 
 def test_half_precision_halves_what_a_convolution_gives() -> None:
