@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from maskcls.errors import UserError, is_out_of_memory
+from maskcls.errors import UserError, device_failure, is_out_of_memory
 from maskcls.models.checkpoint import Checkpoint, Snapshot, require_fit
 from maskcls.models.document import Document, TrainingDocument
 from maskcls.training.randomness import capture_random, restore_random
@@ -82,7 +82,7 @@ def restore(state: TrainingState, checkpoint: Checkpoint, path: Path) -> None:
     except UserError as error:
         raise UserError(f"ckpt={path}: {error}") from None
     except Exception as error:  # a file that makes no sense may end in any error
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or device_failure(error):
             raise
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise UserError(f"ckpt={path}: no training can resume from it: {reason:.200}") from None

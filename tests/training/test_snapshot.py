@@ -293,13 +293,16 @@ def test_a_checkpoint_of_another_network_is_refused_in_plain_words() -> None:
     )
 
 
-def test_a_machine_without_memory_is_not_the_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA error: unspecified launch failure")])
+def test_a_failure_of_the_machine_is_not_the_fault_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def fail(*_: object) -> None:
-        raise MemoryError
+        raise error
 
     checkpoint = capture(adam_state(), ABOUT)
     monkeypatch.setattr(torch.nn.Module, "load_state_dict", fail)
-    with pytest.raises(MemoryError):
+    with pytest.raises(type(error)):
         restore(adam_state(), checkpoint, Path("last"))
 
 
