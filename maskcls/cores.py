@@ -87,11 +87,22 @@ def ahead(
     pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
     try:
         pending: deque[Future[Result]] = deque()
-        for item in items:
+        error: Exception | None = None
+        taken = iter(items)
+        while True:
+            try:
+                item = next(taken)
+            except StopIteration:
+                break
+            except Exception as raised:  # the results of earlier items come before it
+                error = raised
+                break
             pending.append(pool.submit(function, item))
             if len(pending) > count:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+        if error is not None:
+            raise error
     finally:  # reached as well when the consumer breaks off
         pool.shutdown(cancel_futures=True)

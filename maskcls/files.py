@@ -8,10 +8,13 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from maskcls.errors import MACHINE_ERRORS, MachineError
+from maskcls.interrupts import deferred
 
 # seconds for which a file that another program has open is waited for, and between two tries
 PATIENCE, PAUSE = 5.0, 0.05
@@ -27,11 +30,12 @@ def replaced_atomically(path: Path, previous: Path | None = None) -> Iterator[Pa
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        sync(temporary)
-        if previous is not None and path.exists():
-            with replaced_atomically(previous) as older:
-                _link(path, older)
-        move(temporary, path)
+        with deferred():  # what is finished is kept
+            sync(temporary)
+            if previous is not None and path.exists():
+                with replaced_atomically(previous) as older:
+                    _link(path, older)
+            move(temporary, path)
     finally:
         with suppress(PermissionError):  # Windows removes no file that is open; this one is not worth hiding an error
             temporary.unlink(missing_ok=True)
@@ -148,5 +152,29 @@ def table(path: Path) -> Iterator[Callable[[Iterable[object]], None]]:
         with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             yield lambda row: writer.writerow([cell(value) for value in row])
-        if not (content := temporary.read_bytes()).isascii():
-            temporary.write_bytes(codecs.BOM_UTF8 + content)
+        add_byte_order_mark(temporary)
+
+
+def add_byte_order_mark(path: Path) -> None:
+    """Put a byte-order mark before a table with other letters than ASCII's, without which Excel garbles them.
+
+    A copy is made, which takes room on the disk. Without room, the table stays as it is.
+    """
+    with path.open("rb") as file:
+        if all(part.isascii() for part in iter(partial(file.read, 2**20), b"")):
+            return
+        file.seek(0)
+        with suppress(OSError), replaced_atomically(path) as marked, marked.open("wb") as copy:
+            copy.write(codecs.BOM_UTF8)
+            shutil.copyfileobj(file, copy)
+
+
+def append(file: FileIO, content: bytes) -> None:
+    """Append all of the content to a file; nothing of it if the disk is full."""
+    place = file.tell()
+    try:
+        while content:
+            content = content[file.write(content) :]
+    except OSError:
+        file.truncate(place)
+        raise

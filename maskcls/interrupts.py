@@ -115,8 +115,12 @@ def _second_sigint_ends_the_process() -> Iterator[None]:
 def deferred() -> Iterator[None]:
     """Let no signal interrupt the block. `Interrupted` is raised at its end, unless the program has begun to end.
 
-    An `Interrupted` that was raised in a destructor, where Python drops it, is raised here again.
+    An `Interrupted` that was raised in a destructor, where Python drops it, is raised here again. Only the main
+    thread is interrupted at all.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     _State.deferring += 1
     try:
         yield

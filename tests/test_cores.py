@@ -141,6 +141,17 @@ def test_an_error_comes_out_where_its_result_is_asked_for() -> None:
         next(results)
 
 
+def test_results_of_items_before_an_error_come_first() -> None:
+    def items() -> Iterator[int]:
+        yield from range(5)
+        raise ValueError("no more")
+
+    results = ahead(lambda number: number, items(), 10, threads=2, name="test")
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="no more"):
+        next(results)
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("5 1500000000 7\n", 1.5), ("", 0.0), ("a b c", 0.0), (None, 0.0)])
 def test_the_wait_for_a_core_is_read(
     text: str | None, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,17 +3,22 @@
 import codecs
 import csv
 import errno
+import io
 import json
 import os
+import signal
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import windows
 
 from maskcls.errors import MachineError
 from maskcls.files import (
+    add_byte_order_mark,
+    append,
     cell,
     remove_unfinished,
     replaced_atomically,
@@ -23,6 +28,53 @@ from maskcls.files import (
     without_duplicates,
     write_json,
 )
+from maskcls.interrupts import Interrupted, listening
+
+
+def test_content_is_appended_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows"
+    with path.open("wb", buffering=0) as file:
+        append(file, b"first\n")
+
+        class Full(io.FileIO):
+            """Has room for two more bytes, one at a time."""
+
+            room = 2
+
+            def write(self, content: Any) -> int:
+                if not self.room:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                self.room -= 1
+                return super().write(content[:1])
+
+        with Full(path, "ab") as full, pytest.raises(OSError, match="No space left"):
+            append(full, b"second\n")
+    assert path.read_bytes() == b"first\n"
+
+
+def test_without_room_for_a_copy_a_table_has_no_byte_order_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("한글\n", encoding="utf-8")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.copyfileobj", full)
+        add_byte_order_mark(path)
+    assert path.read_bytes() == "한글\n".encode()
+    add_byte_order_mark(path)
+    assert path.read_bytes() == b"\xef\xbb\xbf" + "한글\n".encode()
+    assert [one.name for one in tmp_path.iterdir() if one.is_file()] == ["table.csv"]
+
+
+def test_a_signal_while_a_file_is_finished_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskcls.files.sync", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with listening(), pytest.raises(Interrupted), replaced_atomically(tmp_path / "a") as temporary:
+        temporary.write_text("whole")
+    assert (tmp_path / "a").read_text() == "whole"
 
 
 def test_a_file_is_replaced_when_the_block_ends_well() -> None:

@@ -183,3 +183,24 @@ def test_what_a_destructor_drops_is_raised_at_the_next_opportunity(capsys: pytes
         work()
     assert done == ["went on", "step"]
     assert capsys.readouterr().err == ""
+
+
+def interrupted_beside(thread: threading.Thread) -> None:
+    with deferred():
+        os.kill(os.getpid(), signal.SIGTERM)
+        thread.start()
+        thread.join()
+
+
+def test_other_threads_are_not_interrupted() -> None:
+    ended: list[str] = []
+
+    def work() -> None:
+        with deferred():
+            pass
+        ended.append("whole")
+
+    thread = threading.Thread(target=work)
+    with listening(), pytest.raises(Interrupted):
+        interrupted_beside(thread)
+    assert ended == ["whole"]

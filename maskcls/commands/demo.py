@@ -104,4 +104,4 @@ def _page(pipeline: Pipeline, naming: Naming, model_card: str | None) -> "tuple[
 def _model_card(checkpoint: Path) -> str | None:
     """The model card of a checkpoint in its run directory; None if there is none."""
     path = checkpoint.parent.parent / MODEL_CARD
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None

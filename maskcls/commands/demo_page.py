@@ -17,13 +17,16 @@ from maskcls.reporting.boxes import draw_marks
 # longer side of the answer in pixels: labels on smaller pictures have no room, larger ones take long to arrive
 SMALLEST, LARGEST = 640, 1280
 
+# seconds for which pictures are kept, and between two times of removing them
+KEPT_SECONDS = 3600
+
 # pages of Gradio fetch fonts from elsewhere otherwise
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 
 INTRODUCTION = """# With a mask, or without?
 
 Drop a picture, or take one with the camera. The model answers for every face. Pictures stay on the computer that serves
-this page, and are deleted when it ends."""
+this page, and are deleted after an hour or two."""
 
 
 def build_page(pipeline: Pipeline, naming: Naming, model_card: str | None) -> gr.Blocks:
@@ -35,7 +38,7 @@ def build_page(pipeline: Pipeline, naming: Naming, model_card: str | None) -> gr
         model_card: what is known of the model, in Markdown; None for nothing.
     """
     headers = ["face", "prediction", *naming.classes]
-    with gr.Blocks(title="maskcls", analytics_enabled=False) as page:
+    with gr.Blocks(title="maskcls", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as page:
         gr.Markdown(INTRODUCTION)
         with gr.Row():
             given = gr.Image(

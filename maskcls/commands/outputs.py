@@ -1,13 +1,16 @@
 """What a prediction writes: each output is a context that yields a function, which takes the pictures one by one."""
 
+import csv
+import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from maskcls.files import replaced_atomically, table
+from maskcls.files import add_byte_order_mark, append, cell, replaced_atomically
 from maskcls.inference.pipeline import Answered, Seen
+from maskcls.interrupts import deferred
 from maskcls.media.frames import Unusable
 
 Output = Callable[[Seen | Unusable], None]
@@ -89,48 +92,58 @@ def _row(
 
 @contextmanager
 def write_rows(path: Path, naming: Naming) -> Iterator[Output]:
-    """Write a row for each face, as CSV or as a JSON object a line, whichever the name of the file says."""
-    with (_csv if path.suffix == ".csv" else _json_lines)(path, naming) as write:
+    """Write a row for each face, as CSV or as a JSON object a line, whichever the name of the file says.
 
-        def add(seen: Seen | Unusable) -> None:
-            if isinstance(seen, Seen):
-                for row in rows_of(seen, naming):
-                    write(row)
+    All rows of a picture are written at once or, if the disk is full, not at all: what was written before is kept.
+    """
+    is_csv = path.suffix == ".csv"
+    encoded = _csv if is_csv else _json_lines
+    with replaced_atomically(path) as temporary:
+        with temporary.open("wb", buffering=0) as file:
+            if is_csv:
+                append(file, _csv_text([_headings(naming)]))
 
-        yield add
+            def add(seen: Seen | Unusable) -> None:
+                if isinstance(seen, Seen):
+                    append(file, encoded(rows_of(seen, naming), naming))
 
-
-@contextmanager
-def _csv(path: Path, naming: Naming) -> Iterator[Callable[[Row], None]]:
-    with table(path) as write:
-        place = ["frame", "seconds", "face", "found", "left", "top", "width", "height", "score"]
-        columns = [f"probability_{name}" for name in naming.classes]
-        write(["path", *place, "prediction", *columns, "passes_threshold", "damaged"])
-
-        def add(row: Row) -> None:
-            seconds = None if row.seconds is None else f"{row.seconds:.3f}"
-            score = None if row.score is None else f"{row.score:.4f}"
-            numbers = [f"{p:.9g}" for p in row.probabilities] or [""] * len(naming.classes)
-            passes = None if row.passes_threshold is None else str(row.passes_threshold).lower()
-            place = (row.frame, seconds, row.face, row.found, *(row.box or [None] * 4), score)
-            write([row.path, *place, row.prediction, *numbers, passes, row.damaged])
-
-        yield add
+            yield add
+        if is_csv:
+            with deferred():
+                add_byte_order_mark(temporary)
 
 
-@contextmanager
-def _json_lines(path: Path, naming: Naming) -> Iterator[Callable[[Row], None]]:
+def _headings(naming: Naming) -> list[str]:
+    place = ["frame", "seconds", "face", "found", "left", "top", "width", "height", "score"]
+    columns = [f"probability_{name}" for name in naming.classes]
+    return ["path", *place, "prediction", *columns, "passes_threshold", "damaged"]
+
+
+def _csv(rows: Iterable[Row], naming: Naming) -> bytes:
+    return _csv_text(_cells(row, naming) for row in rows)
+
+
+def _cells(row: Row, naming: Naming) -> list[object]:
+    seconds = None if row.seconds is None else f"{row.seconds:.3f}"
+    score = None if row.score is None else f"{row.score:.4f}"
+    numbers = [f"{p:.9g}" for p in row.probabilities] or [""] * len(naming.classes)
+    passes = None if row.passes_threshold is None else str(row.passes_threshold).lower()
+    place = (row.frame, seconds, row.face, row.found, *(row.box or [None] * 4), score)
+    return [row.path, *place, row.prediction, *numbers, passes, row.damaged]
+
+
+def _csv_text(lines: Iterable[Iterable[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows([cell(value) for value in line] for line in lines)
+    return text.getvalue().encode()
+
+
+def _json_lines(rows: Iterable[Row], naming: Naming) -> bytes:
+    def line(row: Row) -> str:
+        # probabilities are empty if there are none
+        probabilities = dict(zip(naming.classes, row.probabilities, strict=False))
+        content = row._asdict() | {"probabilities": probabilities}
+        return json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"
+
     # bytes of a file name that are not UTF-8 become JSON's own escapes
-    with (
-        replaced_atomically(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-
-        def add(row: Row) -> None:
-            content: dict[str, Any] = row._asdict()
-            content["probabilities"] = dict(
-                zip(naming.classes, row.probabilities, strict=False)
-            )  # empty if there are none
-            file.write(json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
-
-        yield add
+    return "".join(map(line, rows)).encode(errors="backslashreplace")

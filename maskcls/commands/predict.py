@@ -1,8 +1,8 @@
 """The prediction command: classes and probabilities of the faces in pictures and videos."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,8 +73,7 @@ def predict(config: PredictConfig, run: Run) -> None:
         outputs = [*map(stack.enter_context, wanted)]
         # a picture whose copy cannot be written is neither in the table nor in the sums
         outputs += [add_rows, tally.add]
-        seen_all = pipeline.run(opened, is_live=_is_live(source))
-        with ending.caught():
+        with ending.caught(), closing(pipeline.run(opened, is_live=_is_live(source))) as seen_all:
             for seen in progress(seen_all, total=_length(source), phase="predict"):
                 with deferred():  # no picture is in some of the outputs only
                     for output in outputs:
@@ -155,32 +154,34 @@ def _outputs(
     """What is written and shown beside the table."""
     yield plot_timelines(run.directory / "plots", naming)
     if config.save:
-        yield save_annotated(OutputNames(run.directory / "annotated", source.folder), naming, resize)
+        names = OutputNames(run.directory / "annotated", source.folder)
+        yield save_annotated(names, naming, resize, explains=config.explain)
     if config.report:
         positive = None if naming.positive is None else naming.classes[naming.positive]
         headline = Headline(str(config.ckpt), source.given, naming.classes, positive, naming.threshold)
         yield write_gallery(run.directory / "gallery.html", headline, naming)
     if shows:
-        yield show_window(naming, resize, f"maskcls, {source.given}")
+        yield show_window(naming, resize, f"maskcls, {source.given}", explains=config.explain)
 
 
 @dataclass
 class Opened:
     """The clips of a source, with sums over those that were gone through."""
 
-    clips: Iterator[Clip]
+    clips: Generator[Clip]
     skipped: int = 0
     dropped: int = 0
     undecodable: int = 0
 
     def __iter__(self) -> Iterator[Clip]:
-        for clip in self.clips:
-            try:
-                yield clip
-            finally:
-                self.skipped += clip.counts.skipped
-                self.dropped += clip.counts.dropped
-                self.undecodable += clip.counts.undecodable
+        with closing(self.clips) as clips:
+            for clip in clips:
+                try:
+                    yield clip
+                finally:
+                    self.skipped += clip.counts.skipped
+                    self.dropped += clip.counts.dropped
+                    self.undecodable += clip.counts.undecodable
 
 
 def _record(run: Run, source: Source, tally: Tally, opened: Opened) -> None:

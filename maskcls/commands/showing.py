@@ -37,12 +37,10 @@ class WindowClosedError(Exception):
     """The person closed the window: the prediction ends as if the source had ended."""
 
 
-def annotated(seen: Seen, naming: Naming, resize: Resize) -> np.ndarray:
-    """The picture with a box and a label at each face; beside it the heat maps, if there are any. RGB uint8."""
+def annotated(seen: Seen, naming: Naming, resize: Resize, *, explains: bool) -> np.ndarray:
+    """The picture with a box and a label at each face, RGB uint8; beside it the heat maps, if they were asked for."""
     drawn = draw_marks(seen.frame.image, marks_of(seen.answers, naming))
-    if all(answered.heatmap is None for answered in seen.answers):
-        return drawn
-    return np.hstack([drawn, _heated(seen, resize)])
+    return np.hstack([drawn, _heated(seen, resize)]) if explains else drawn
 
 
 def marks_of(answers: Sequence[Answered], naming: Naming) -> list[Mark]:
@@ -85,24 +83,23 @@ def _heated(seen: Seen, resize: Resize) -> np.ndarray:
 
 
 @contextmanager
-def save_annotated(names: OutputNames, naming: Naming, resize: Resize) -> Iterator[Output]:
+def save_annotated(names: OutputNames, naming: Naming, resize: Resize, *, explains: bool) -> Iterator[Output]:
     """Write each picture and video with boxes and labels, under the names that are given."""
     with ExitStack() as stack:
-        writers: dict[int, VideoWriter] = {}  # that of the video in work
+        in_work: list[tuple[Clip, VideoWriter]] = []  # at most one
 
         def add(seen: Seen | Unusable) -> None:
             if isinstance(seen, Unusable):
                 return
-            picture, clip = annotated(seen, naming, resize), seen.clip
+            picture, clip = annotated(seen, naming, resize, explains=explains), seen.clip
             if not clip.is_video:
                 write_picture(names.path_of(clip.path, is_video=False), picture)
                 return
-            if id(clip) not in writers:
+            if not in_work or in_work[0][0] is not clip:
                 stack.close()  # finishes the video before
-                writers.clear()
                 path = names.path_of(clip.path, is_video=True)
-                writers[id(clip)] = stack.enter_context(VideoWriter(path, clip.fps))
-            writers[id(clip)].write(picture, seen.frame.seconds or 0.0)
+                in_work[:] = [(clip, stack.enter_context(VideoWriter(path, clip.fps)))]
+            in_work[0][1].write(picture, seen.frame.seconds or 0.0)
 
         yield add
 
@@ -187,7 +184,7 @@ def plot_timelines(folder: Path, naming: Naming) -> Iterator[Output]:
 
 
 @contextmanager
-def show_window(naming: Naming, resize: Resize, title: str) -> Iterator[Output]:
+def show_window(naming: Naming, resize: Resize, title: str, *, explains: bool) -> Iterator[Output]:
     """Show each picture in a window. Its title says how many frames a second are predicted.
 
     Raises:
@@ -198,9 +195,10 @@ def show_window(naming: Naming, resize: Resize, title: str) -> Iterator[Output]:
     def add(seen: Seen | Unusable) -> None:
         if isinstance(seen, Unusable):
             return
-        picture = annotated(seen, naming, resize)
+        picture = annotated(seen, naming, resize, explains=explains)
         scale = min(1.0, WINDOW_SIDE / max(picture.shape[:2]))
-        cv2.imshow(title, cv2.cvtColor(cv2.resize(picture, None, fx=scale, fy=scale), cv2.COLOR_RGB2BGR))
+        height, width = (max(1, round(scale * length)) for length in picture.shape[:2])
+        cv2.imshow(title, cv2.cvtColor(cv2.resize(picture, (width, height)), cv2.COLOR_RGB2BGR))
         rate = next(numbers) / (time.monotonic() - begun)
         cv2.setWindowTitle(title, f"{title}: {rate:.0f} frames a second; q closes")
         key = cv2.waitKey(1) & 0xFF

@@ -34,7 +34,7 @@ class Tally:
         first: the first answers.
         doubtful: the answers with the lowest probability of their class, lowest first.
         unreadable: the reason for each file that cannot be read, and for each video that broke off.
-        damaged: what is wrong with each file that was decoded in part.
+        damaged: what is wrong with files that were decoded in part, and with how many of their frames.
         remarks: what is odd about whole files, by path.
     """
 
@@ -47,7 +47,7 @@ class Tally:
     first: list[tuple[str, Answered]] = field(default_factory=list)
     doubtful: list[tuple[str, Answered]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    damaged: list[str] = field(default_factory=list)
+    damaged: Counter[str] = field(default_factory=Counter)
     remarks: dict[str, str] = field(default_factory=dict)
 
     def add(self, seen: Seen | Unusable) -> None:
@@ -60,7 +60,7 @@ class Tally:
         self.unanswered += not seen.answers
         self.too_small += seen.too_small
         if frame.damage:
-            self.damaged.append(f"{frame.path}: {frame.damage}")
+            self.damaged[f"{frame.path}: {frame.damage}"] += 1
         if frame.remark:
             self.remarks[frame.path] = frame.remark
         rows = [(_place(seen, answered), answered) for answered in seen.answers]
@@ -85,7 +85,7 @@ class Tally:
             "unanswered": self.unanswered,
             "too_small": self.too_small,
             "unreadable": self.unreadable,
-            "damaged": self.damaged,
+            "damaged": [*self.damaged],
         }
 
 
@@ -100,7 +100,7 @@ def _place(seen: Seen, answered: Answered) -> str:
 
 
 def _clock(seconds: float) -> str:
-    hours, rest = divmod(seconds, 3600)
+    hours, rest = divmod(round(seconds, 1), 3600)  # first, or 59.96 would become 0:60.0
     minutes, seconds = divmod(rest, 60)
     return f"{hours:.0f}:{minutes:02.0f}:{seconds:04.1f}" if hours else f"{minutes:.0f}:{seconds:04.1f}"
 
@@ -111,8 +111,9 @@ def report(tally: Tally) -> None:
         _show_classes(tally)
     for fault in tally.unreadable:
         log.warning("cannot be read: %s", fault)
-    for fault in tally.damaged:
-        log.warning("damaged, predicted from what is left of it: %s", fault)
+    for fault, count in tally.damaged.items():
+        frames = f" ({count} frames)" if count > 1 else ""
+        log.warning("damaged, predicted from what is left of it: %s%s", fault, frames)
     report_remarks(tally.remarks)
 
 

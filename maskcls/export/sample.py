@@ -54,7 +54,7 @@ def validation_images(document: Document, count: int) -> Sample:
             labels.append(split.labels[position])
         except UnreadableImageError as error:
             log.warning("left out: %s", error)
-    return Sample(np.stack(images), np.array(labels, dtype=np.int64))
+    return Sample(np.array(images, dtype=np.uint8).reshape(-1, size, size, 3), np.array(labels, dtype=np.int64))
 
 
 def noise_images(size: int, count: int) -> np.ndarray:

@@ -5,7 +5,7 @@ the faces of earlier pictures. Only so many pictures are on the way as fill a ba
 length of a video.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -95,13 +95,14 @@ class Pipeline:
     keeps_pictures: bool
     explainer: "Explainer | None" = None
 
-    def run(self, clips: Iterable[Clip], *, is_live: bool) -> Iterator[Seen | Unusable]:
+    def run(self, clips: Iterable[Clip], *, is_live: bool) -> Generator[Seen | Unusable]:
         """Classify all pictures and frames of some clips, in their order.
 
         Args:
             is_live: answer each frame before the next one is read.
         """
-        count = 0 if is_live else AHEAD if self.keeps_pictures else self.predictor.batch_size
+        # frames of videos are decoded before they come to the threads, so that all of these may be in memory
+        count = 0 if is_live else min(self.predictor.batch_size, AHEAD + 2 * usable_cores())
         with closing(ahead(self._look, _items(clips), count, threads=usable_cores(), name="look")) as looked:
             for batch in self._batches(looked, 1 if is_live else self.predictor.batch_size):
                 yield from self._answer(batch)
@@ -128,15 +129,21 @@ class Pipeline:
         """Collect pictures with together ``size`` faces; fewer if there are so many pictures, or they are large."""
         batch: list[_Looked] = []
         faces = pixels = 0
-        for one in looked:
-            batch.append(one)
-            faces += len(one.subjects)
-            pixels += 0 if isinstance(one.frame, Unusable) else one.frame.image.nbytes
-            if max(faces, len(batch)) >= size or pixels >= PICTURE_BYTES:
-                yield batch
-                batch, faces, pixels = [], 0, 0
+        error: Exception | None = None
+        try:
+            for one in looked:
+                batch.append(one)
+                faces += len(one.subjects)
+                pixels += 0 if isinstance(one.frame, Unusable) else one.frame.image.nbytes
+                if max(faces, len(batch)) >= size or pixels >= PICTURE_BYTES:
+                    yield batch
+                    batch, faces, pixels = [], 0, 0
+        except Exception as raised:  # what came before it is classified first
+            error = raised
         if batch:
             yield batch
+        if error is not None:
+            raise error
 
     def answer(self, image: np.ndarray) -> list[Answered]:
         """Classify the faces of one picture, or the picture as a whole.

@@ -1,6 +1,6 @@
 """The frames of a source: its items are opened one after another, each by what it is."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from maskcls.data.decode import MAX_BYTES
@@ -21,7 +21,7 @@ from maskcls.media.videos import video_clip
 _JPEG_VIDEOS = (".mjpeg", ".mjpg")
 
 
-def clips(source: Source, *, every: int = 1, max_fps: float | None = None) -> Iterator[Clip]:
+def clips(source: Source, *, every: int = 1, max_fps: float | None = None) -> Generator[Clip]:
     """Open the items of a source, one after another. A video is closed when the next item is asked for.
 
     Args:

@@ -21,7 +21,10 @@ LIST_SUFFIX = ".txt"
 _CAMERA = re.compile(r"[0-9]{1,4}")  # OpenCV takes hundreds for kinds of cameras
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _USER_PASSWORD = re.compile(r"(://[^:/@?#]*):.*@")
-_KEY_PASSWORD = re.compile(r"((?<![a-z])(?:password|passwd|pass|pwd|token|secret)=)[^&#]*", re.IGNORECASE)
+_KEY_PASSWORD = re.compile(
+    r"((?:(?<![a-z])pass|password|passwd|pwd|loginpas|token|secret|api[_-]?key|signature|credential)=)[^&#]*",
+    re.IGNORECASE,
+)
 _HIDDEN = "***"
 
 

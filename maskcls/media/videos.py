@@ -139,7 +139,7 @@ class _Reading:
             self.fault = error_text(error)
             yield from self._decoded(None)  # those that the decoder still holds
         if self.stream.codec_context.name != "vp8":  # which has packets without a frame to be shown
-            self.counts.undecodable = max(0, self.pending)
+            self.counts.undecodable += max(0, self.pending)
 
     def _decoded(self, packet: "Packet[Any] | None") -> list[VideoFrame]:
         try:

@@ -14,9 +14,13 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from maskcls.cores import usable_cores
+from maskcls.errors import UserError
 from maskcls.files import replaced_atomically
+from maskcls.interrupts import deferred
 
 JPEG_QUALITY = 95
+# pixels a side that the encoder of videos takes at most
+LONGEST_SIDE = 16_384
 # H.264 at a quality at which labels stay sharp; a slower preset would take the time of the network. No frame depends on
 # a later one, or MP4 would state a wrong duration where the rate changes
 _H264 = {"preset": "veryfast", "crf": "20", "bf": "0"}
@@ -36,7 +40,8 @@ def write_picture(path: Path, image: np.ndarray) -> None:
     suffix = ".png" if path.suffix.lower() == ".png" else ".jpg"
     is_encoded, content = cv2.imencode(suffix, image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not is_encoded:
-        raise ValueError(f"{path}: OpenCV cannot write this picture")
+        size = f"{image.shape[1]} x {image.shape[0]}"
+        raise UserError(f"{path}: a picture of {size} pixels is too large for this format; save=false does without")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replaced_atomically(path) as temporary:
         temporary.write_bytes(content.tobytes())
@@ -67,7 +72,7 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._stack:  # a file that cannot be finished is removed
+        with deferred(), self._stack:  # a file that cannot be finished is removed
             if self._output:
                 container, stream = self._output
                 container.mux(stream.encode(None))
@@ -89,6 +94,9 @@ class VideoWriter:
         container.mux(stream.encode(frame))
 
     def _begin(self, image: np.ndarray) -> tuple[OutputContainer, VideoStream]:
+        if max(image.shape[:2]) > LONGEST_SIDE:
+            size = f"{image.shape[1]} x {image.shape[0]}"
+            raise UserError(f"{self.path}: frames of {size} pixels are too large for H.264; save=false does without")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._stack.enter_context(replaced_atomically(self.path))
         container = self._stack.enter_context(av.open(f"file:{temporary}", "w", format="mp4"))

@@ -44,8 +44,14 @@ def predict_logits(network: Network, batches: Iterable[np.ndarray]) -> np.ndarra
 
     Returns:
         Logits, float32 [images, classes].
+
+    Raises:
+        MachineError: if they are no numbers, as when float16 overflows.
     """
-    return np.concatenate([network.logits(images) for images in batches])
+    logits = np.concatenate([network.logits(images) for images in batches])
+    if not np.isfinite(logits).all():
+        raise MachineError(f"the network's answers are not finite in {network.precision}; precision=float32 may help")
+    return logits
 
 
 @dataclass(frozen=True)

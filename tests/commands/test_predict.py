@@ -1,6 +1,7 @@
 """Predictions for image files: the same as evaluation's, and nothing invented for what cannot be read."""
 
 import errno
+import itertools
 import json
 import logging
 import os
@@ -370,6 +371,49 @@ def test_a_picture_that_cannot_be_saved_ends_the_prediction_before_its_row(
     names = [Path(row["path"]).name for row in read_table(tmp_path / "run/predictions.csv")]
     assert names == ["a.png", "b.png"]
     assert run.record["images"] == 2
+
+
+def test_a_full_disk_leaves_whole_rows(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = video(tmp_path / "street.mkv", *[crowd(0)] * 20)
+    count = itertools.count()
+
+    def full_after_six(file: Any, content: bytes) -> None:
+        if next(count) > 6:  # the headings and six rows
+            raise FULL
+        file.write(content)
+
+    monkeypatch.setattr("maskcls.commands.outputs.append", full_after_six)
+    config = config_of("predict", "device=cpu", f"ckpt={trained}", f"source={source}")
+    run = start_run(tmp_path / "run", config, "predict")
+    with pytest.raises(OSError, match="No space left"):
+        predict(config, run)
+    assert len(read_table(tmp_path / "run/predictions.csv")) == run.record["images"] == 6
+
+
+def test_frames_are_counted_when_a_window_is_closed(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = video(tmp_path / "street.mkv", *[crowd(0)] * 40)
+
+    def close(*_: object) -> None:
+        raise WindowClosedError
+
+    monkeypatch.setattr("maskcls.commands.predict.Tally.add", close)
+    config = config_of("predict", "device=cpu", f"ckpt={trained}", f"source={source}", "every=4")
+    run = start_run(tmp_path / "run", config, "predict")
+    predict(config, run)
+    assert run.record["skipped_frames"] > 0
+
+
+def test_answers_that_are_no_numbers_are_refused(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(tmp_path / "a.png", crowd())
+    monkeypatch.setattr(
+        "maskcls.models.torch_network.TorchNetwork.logits", lambda _, images: np.full((len(images), 2), np.nan)
+    )
+    with pytest.raises(MachineError, match="answers are not finite in float32; precision=float32 may help"):
+        predicted(tmp_path, f"ckpt={trained}", f"source={tmp_path}/a.png")
 
 
 def test_a_video_that_cannot_be_finished_leaves_the_table(

@@ -56,7 +56,7 @@ def test_nothing_is_called_certain(probability: float, text: str) -> None:
 def test_heat_maps_lie_where_their_faces_are_beside_the_picture() -> None:
     heat = np.ones((8, 8), np.float32)
     seen = picture("a.jpg", answered(0.9, detection(10, 20, 30), heat))
-    drawn = annotated(seen, NAMING, "squeeze")
+    drawn = annotated(seen, NAMING, "squeeze", explains=True)
     assert drawn.shape == (100, 240, 3)
     changed = (drawn[:, 120:] != 128).any(axis=2)
     rows, columns = np.nonzero(changed)
@@ -66,25 +66,32 @@ def test_heat_maps_lie_where_their_faces_are_beside_the_picture() -> None:
 
 @pytest.mark.parametrize("resize", ["squeeze", "crop", "pad"])
 def test_the_heat_map_of_a_whole_picture_covers_what_the_network_saw(resize: str) -> None:
-    drawn = annotated(picture("a.jpg", answered(0.9, None, np.ones((8, 8), np.float32))), NAMING, resize)  # type: ignore[arg-type]
+    seen = picture("a.jpg", answered(0.9, None, np.ones((8, 8), np.float32)))
+    drawn = annotated(seen, NAMING, resize, explains=True)  # type: ignore[arg-type]
     columns = np.nonzero((drawn[50, 120:] != 128).any(axis=1))[0]
     assert (columns.min(), columns.max() + 1) == ((10, 110) if resize == "crop" else (0, 120))
 
 
 def test_pictures_keep_their_place_and_their_name(tmp_path: Path) -> None:
     names = OutputNames(tmp_path / "annotated", root=tmp_path)
-    with save_annotated(names, NAMING, "squeeze") as add:
+    with save_annotated(names, NAMING, "squeeze", explains=False) as add:
         for name in ("a/face.png", "b/face.jpg", "b/face.webp"):
             add(picture(str(tmp_path / name), answered(0.9, detection())))
         add(Unusable("gone.jpg", "gone"))
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
     assert written == {"annotated/a/face.png", "annotated/b/face.jpg", "annotated/b/face.webp.jpg"}
     shown = decode_image(tmp_path / "annotated/a/face.png")
-    assert (shown == annotated(picture("a", answered(0.9, detection())), NAMING, "squeeze")).all()
+    assert (shown == annotated(picture("a", answered(0.9, detection())), NAMING, "squeeze", explains=False)).all()
+
+
+def test_an_explained_frame_without_a_face_is_as_wide_as_the_others() -> None:
+    empty, other = video("a.mp4", [], [answered(0.9, detection(), np.ones((8, 8), np.float32))])
+    shapes = {annotated(seen, NAMING, "squeeze", explains=True).shape for seen in (empty, other)}
+    assert shapes == {(100, 240, 3)}
 
 
 def test_each_video_is_a_file(tmp_path: Path) -> None:
-    with save_annotated(OutputNames(tmp_path, root=tmp_path), NAMING, "squeeze") as add:
+    with save_annotated(OutputNames(tmp_path, root=tmp_path), NAMING, "squeeze", explains=False) as add:
         for path, count in (("street.mp4", 3), ("other/street.mkv", 5)):
             for seen in video(str(tmp_path / path), *[[answered(0.9, detection())]] * count):
                 add(seen)
@@ -153,7 +160,7 @@ def test_a_window_shows_each_picture_and_q_closes_it(monkeypatch: pytest.MonkeyP
     large = picture("a.jpg", answered(0.9, detection()), image=np.full((720, 2560, 3), (200, 0, 0), np.uint8))
 
     def show() -> None:
-        with show_window(NAMING, "squeeze", "maskcls, 0") as add:
+        with show_window(NAMING, "squeeze", "maskcls, 0", explains=False) as add:
             assert window.is_open
             add(Unusable("gone", "gone"))
             add(large)

@@ -28,6 +28,17 @@ def faces(*masked: float) -> Iterable[Seen]:
     return (picture(f"{number}.jpg", answered(p, detection())) for number, p in enumerate(masked))
 
 
+def test_a_fault_of_many_frames_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    tally = Tally(NAMING)
+    for _ in range(300):
+        tally.add(picture("a.mp4", answered(0.9), damage="parts of this frame are damaged"))
+    assert tally.record()["damaged"] == ["a.mp4: parts of this frame are damaged"]
+    report(tally)
+    told = [line for line in caplog.messages if line.startswith("damaged")]
+    message = "damaged, predicted from what is left of it: a.mp4: parts of this frame are damaged (300 frames)"
+    assert told == [message]
+
+
 def test_everything_is_counted() -> None:
     tally = tally_of(
         picture("party.jpg", answered(0.9, detection()), answered(0.2, detection(50))),
@@ -89,4 +100,4 @@ def test_memory_does_not_grow_with_the_pictures() -> None:
     tally = tally_of(*video("street.mp4", *[[answered(0.9, detection())]] * 500))
     assert tally.pictures == tally.answers == 500
     assert len(tally.first) == len(tally.doubtful) == 10
-    assert [tally.unreadable, tally.damaged, tally.remarks] == [[], [], {}]
+    assert [tally.unreadable, tally.damaged, tally.remarks] == [[], {}, {}]

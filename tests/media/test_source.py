@@ -71,6 +71,8 @@ def test_cameras_and_addresses(typed: str, item: Camera | Address, shown: str) -
         ("https://h/x?user=me&password=secret&z=1", "https://h/x?user=me&password=***&z=1"),
         ("rtsp://h/user=me_password=secret_channel=1", "rtsp://h/user=me_password=***"),
         ("https://user@h/x?TOKEN=ab#c", "https://user@h/x?TOKEN=***#c"),
+        ("http://h/x?accessToken=ab&userpwd=cd&loginpas=ef", "http://h/x?accessToken=***&userpwd=***&loginpas=***"),
+        ("https://h/x?apikey=ab&X-Amz-Signature=cd", "https://h/x?apikey=***&X-Amz-Signature=***"),
         ("https://h/x?bypass=1&compass=2", "https://h/x?bypass=1&compass=2"),
     ],
 )

@@ -11,6 +11,7 @@ from images import scene
 from videos import frames_of, number_of, numbered
 
 from maskcls.data.decode import decode_image
+from maskcls.errors import UserError
 from maskcls.media.frames import Clip
 from maskcls.media.selection import Selection
 from maskcls.media.videos import video_clip
@@ -19,6 +20,15 @@ from maskcls.media.writing import VideoWriter, write_picture
 
 def read(path: Path) -> Clip:
     return video_clip(path, Selection())
+
+
+def test_what_an_encoder_does_not_take_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.jpg: a picture of 1 x 70000 pixels is too large for this format; "):
+        write_picture(tmp_path / "a.jpg", np.zeros((70_000, 1, 3), np.uint8))
+    message = r"a\.mp4: frames of 20000 x 8 pixels are too large for H\.264; "
+    with pytest.raises(UserError, match=message), VideoWriter(tmp_path / "a.mp4") as writer:
+        writer.write(np.zeros((8, 20_000, 3), np.uint8), 0.0)
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
 
 
 def test_a_png_is_exact_and_a_jpeg_nearly(tmp_path: Path) -> None:
