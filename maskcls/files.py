@@ -163,8 +163,8 @@ def add_byte_order_mark(path: Path) -> None:
     with path.open("rb") as file:
         if all(part.isascii() for part in iter(partial(file.read, 2**20), b"")):
             return
-        file.seek(0)
-        with suppress(OSError), replaced_atomically(path) as marked, marked.open("wb") as copy:
+    with suppress(OSError), replaced_atomically(path) as marked:
+        with path.open("rb") as file, marked.open("wb") as copy:
             copy.write(codecs.BOM_UTF8)
             shutil.copyfileobj(file, copy)
 

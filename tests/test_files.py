@@ -306,3 +306,13 @@ def test_names_may_occur_once() -> None:
     assert without_duplicates([("a", 1), ("b", 2)]) == {"a": 1, "b": 2}
     with pytest.raises(ValueError, match=r"^a name occurs twice$"):
         without_duplicates([("a", 1), ("b", 2), ("a", 1)])
+
+
+def test_a_byte_order_mark_is_put_before_a_table_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("한글\n", encoding="utf-8")
+    windows.pretend(monkeypatch)
+    monkeypatch.setattr("maskcls.files.PATIENCE", 0.1)
+    add_byte_order_mark(path)
+    assert path.read_text(encoding="utf-8-sig") == "한글\n"
+    assert path.read_bytes().startswith(codecs.BOM_UTF8)
