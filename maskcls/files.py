@@ -163,10 +163,9 @@ def add_byte_order_mark(path: Path) -> None:
     with path.open("rb") as file:
         if all(part.isascii() for part in iter(partial(file.read, 2**20), b"")):
             return
-    with suppress(OSError), replaced_atomically(path) as marked:
-        with path.open("rb") as file, marked.open("wb") as copy:
-            copy.write(codecs.BOM_UTF8)
-            shutil.copyfileobj(file, copy)
+    with suppress(OSError), replaced_atomically(path) as marked, path.open("rb") as file, marked.open("wb") as copy:
+        copy.write(codecs.BOM_UTF8)
+        shutil.copyfileobj(file, copy)
 
 
 def append(file: FileIO, content: bytes) -> None:
