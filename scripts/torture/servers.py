@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from torture.sources import Case, Expected, Maker
+from torture.sources import Case, Expected, Maker, playlist
 
 PASSWORD = "hunter2"
 # seconds for which a path does not answer: more than anybody waits
@@ -29,12 +29,13 @@ class Page(NamedTuple):
     length: int | None
 
 
-def pages(video: bytes, picture: bytes, playlist: bytes) -> dict[str, Page]:
-    """The paths that give something; ``playlist`` leads to a file of this machine."""
+def pages(make: Maker) -> dict[str, Page]:
+    """The paths that give something."""
+    video, picture, leading_here = make.video(".ts"), make.picture(".jpg"), playlist(make)
     return {
         "empty": Page("nothing", b"", 0),
         "text": Page("nothing", b"<html>not here</html>", 21),
-        "playlist": Page("nothing", playlist, len(playlist)),
+        "playlist": Page("nothing", leading_here, len(leading_here)),
         "short": Page("something", video[: len(video) * 3 // 4], len(video)),  # the connection ends before the file
         "long": Page("something", video + bytes(1000), len(video)),
         "video": Page("something", video, len(video)),
@@ -88,9 +89,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def addresses(make: Maker, playlist: bytes) -> Iterator[list[Case]]:
+def addresses(make: Maker) -> Iterator[list[Case]]:
     """Serve the paths, and yield the cases that read from them and from servers that do not exist."""
-    served = pages(make.video(".ts"), make.picture(".jpg"), playlist)
+    served = pages(make)
     with Server(served) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         host = f"user:{PASSWORD}@127.0.0.1:{server.server_port}"

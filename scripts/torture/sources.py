@@ -151,7 +151,7 @@ def odd_files(make: Maker) -> Iterator[Case]:
         "text.avi": b"Hello\n" * 100, "page.mp4": b"<!doctype html><title>404</title>",
         "zip.mov": b"PK\3\4" + bytes(60), "head.mp4": make.video()[:32], "sound.mp4": make.sound(),
         "bomb.png": _bomb(), "script.svg": _SVG,
-        "playlist.mp4": _playlist(make), "concat.mkv": _concat(make), "playlist.m3u8": _playlist(make),
+        "playlist.mp4": playlist(make), "concat.mkv": _concat(make), "playlist.m3u8": playlist(make),
         "null": b"", "document.pdf": b"%PDF-1.7\n" + bytes(50),
     }  # fmt: skip
     for name, content in nothing.items():
@@ -211,7 +211,7 @@ def odd_places(make: Maker) -> Iterator[Case]:
     (good.parent / "pipe.mp4").symlink_to(fifo)
     yield Case("a folder with a pipe", str(good.parent), "something", (good,))
     yield from (Case(f"camera {number}", number, "nothing") for number in ("0", "99", "0000", "-1", "1e3"))
-    yield Case("nothing", "''", "nothing")
+    yield Case("nothing", "", "nothing")
     yield from _lists(make, good)
 
 
@@ -244,7 +244,7 @@ def _bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-def _playlist(make: Maker) -> bytes:
+def playlist(make: Maker) -> bytes:
     """A playlist that leads to a video of this machine."""
     return f"#EXTM3U\n#EXTINF:1,\nfile://{make.file('secret.ts', make.video('.ts'))}\n#EXT-X-ENDLIST\n".encode()
 
