@@ -6,7 +6,6 @@ import os
 import socket
 import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import maskcls
@@ -15,7 +14,7 @@ from maskcls.config import DemoConfig
 from maskcls.data.faces import open_finder
 from maskcls.errors import UserError
 from maskcls.inference.pipeline import Pipeline
-from maskcls.reporting.model_card import MODEL_CARD
+from maskcls.reporting.model_card import read_model_card
 from maskcls.run import Run, find_checkpoint
 from maskcls.wording import named
 
@@ -31,7 +30,9 @@ MAX_FILE = "100mb"
 
 
 def demo(config: DemoConfig, run: Run) -> None:
-    """Serve the page until the process is asked to stop. Pictures are kept for as long, in a temporary folder.
+    """Serve the page until the process is asked to stop.
+
+    Pictures are kept for an hour or two, in a temporary folder.
 
     Raises:
         UserError: if Gradio is not installed, or the address cannot be used.
@@ -47,7 +48,7 @@ def demo(config: DemoConfig, run: Run) -> None:
     with tempfile.TemporaryDirectory(prefix="maskcls-demo-") as folder:
         # Gradio reads these when it is imported; it would ask for its own page through a proxy
         os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False", no_proxy="*")
-        page, theme = _page(pipeline, naming, _model_card(find_checkpoint(config.ckpt)))
+        page, theme = _page(pipeline, naming, read_model_card(find_checkpoint(config.ckpt)))
         logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks its own server whether it is there
         try:
             _, address, _ = page.launch(
@@ -99,9 +100,3 @@ def _page(pipeline: Pipeline, naming: Naming, model_card: str | None) -> "tuple[
             raise
         raise UserError("maskcls-demo needs Gradio: pip install 'maskcls[demo]'") from None
     return build_page(pipeline, naming, model_card), THEME
-
-
-def _model_card(checkpoint: Path) -> str | None:
-    """The model card of a checkpoint in its run directory; None if there is none."""
-    path = checkpoint.parent.parent / MODEL_CARD
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None

@@ -18,14 +18,15 @@ from maskcls.export.quantization import BATCHES, compare_precisions, write_int8
 from maskcls.export.sample import noise_images, validation_images
 from maskcls.files import replaced_atomically
 from maskcls.inference.predictor import Predictor
-from maskcls.models.checkpoint import Checkpoint, load_checkpoint
+from maskcls.models.checkpoint import load_checkpoint
 from maskcls.models.cpu import prepare_cpu
 from maskcls.models.document import Document
 from maskcls.models.network import TrainedNetwork
 from maskcls.models.precision import Precision
 from maskcls.models.torch_network import restore_network
+from maskcls.reporting.model_card import read_model_card
 from maskcls.reporting.text import aligned
-from maskcls.run import CHECKPOINTS, EXPORTED, ONNX_SUFFIX, Run
+from maskcls.run import EXPORTED, ONNX_SUFFIX, Run, find_checkpoint
 from maskcls.wording import counted, named
 
 log = logging.getLogger(__name__)
@@ -56,11 +57,12 @@ def export(config: ExportConfig, run: Run) -> None:
     samples = _samples(document, config)
     prepare_cpu(config.threads)
     network = restore_network(checkpoint, Precision("float32", "cpu"), torch.device("cpu"))
+    about = About(document, read_model_card(find_checkpoint(config.ckpt)) or "")
     path = run.directory / FILES[config.format]
     write = write_onnx if config.format == "onnx" else write_torch_export
     with replaced_atomically(path) as temporary:
         with run.phase("export"):
-            probabilities = write(temporary, Exported(network).eval(), About(document, _card(checkpoint)))
+            probabilities = write(temporary, Exported(network).eval(), about)
         predictor = Predictor.of(TrainedNetwork(config.ckpt, document, network, ""))
         with run.phase("compare"):
             parity = {name: compare(predictor, probabilities, images) for name, images in samples.items()}
@@ -120,11 +122,3 @@ def _export_int8(source: Path, document: Document, batch_size: int) -> dict[str,
 def _require_packages() -> None:
     if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]:
         raise UserError(f"format=onnx needs {' and '.join(missing)}: pip install 'maskcls[export]'")
-
-
-def _card(checkpoint: Checkpoint) -> str:
-    """The model card of the training, empty if there is none: a checkpoint may have been moved out of its run."""
-    folder = (checkpoint.path or Path()).absolute().parent
-    card = folder.parent / "model_card.md"
-    is_there = folder.name == CHECKPOINTS and card.is_file()
-    return card.read_text(encoding="utf-8", errors="replace") if is_there else ""

@@ -11,6 +11,7 @@ from typing import Any
 
 from maskcls.files import replaced_atomically
 from maskcls.reporting.text import slice_title
+from maskcls.run import CHECKPOINTS
 from maskcls.wording import counted
 
 # the file in a run directory
@@ -28,6 +29,14 @@ def write_model_card(directory: Path, record: Mapping[str, Any], metrics: Mappin
     parts = [_heading(record), _data(record["data"]), _figures(record, metrics), _limits(record, metrics)]
     with replaced_atomically(directory / MODEL_CARD) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def read_model_card(checkpoint: Path) -> str | None:
+    """The model card beside a checkpoint; None if there is none: a checkpoint may have been moved out of its run."""
+    folder = checkpoint.absolute().parent
+    card = folder.parent / MODEL_CARD
+    is_there = folder.name == CHECKPOINTS and card.is_file()
+    return card.read_text(encoding="utf-8", errors="replace") if is_there else None
 
 
 def _heading(record: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from predictions import predictions_of
 
 from maskcls.cli.arguments import read_arguments
 from maskcls.evaluation.metrics import classification_metrics, slices
-from maskcls.reporting.model_card import write_model_card
+from maskcls.reporting.model_card import read_model_card, write_model_card
 
 CLASSES = ("With|Mask", "<b>")
 
@@ -179,3 +179,12 @@ def test_a_balanced_accuracy_stands_beside_an_accuracy_that_differs(tmp_path: Pa
     about = record(None)
     about["validation"]["best"]["balanced_accuracy"] = 0.5
     assert "Validation accuracy 87.50 % (balanced 50.00 %), 95 %" in card(tmp_path, about, None)
+
+
+def test_the_card_of_a_checkpoint_is_that_of_its_run(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run" / "checkpoints" / "best.safetensors"
+    assert read_model_card(checkpoint) is None
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model_card.md").write_bytes(b"# a card \xff")
+    assert read_model_card(checkpoint) == "# a card \ufffd"
+    assert read_model_card(tmp_path / "run" / "moved" / "best.safetensors") is None
