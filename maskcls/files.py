@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from maskcls.errors import MACHINE_ERRORS, MachineError
+from maskcls.errors import MachineError, raise_machine_failure
 from maskcls.interrupts import deferred
 
 # seconds for which a file that another program has open is waited for, and between two tries
@@ -102,8 +102,7 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno in MACHINE_ERRORS:
-            raise
+        raise_machine_failure(error, folder)
         # other errors: a file system that cannot do this
     finally:
         os.close(descriptor)
@@ -158,12 +157,18 @@ def table(path: Path) -> Iterator[Callable[[Iterable[object]], None]]:
 def add_byte_order_mark(path: Path) -> None:
     """Put a byte-order mark before a table with other letters than ASCII's, without which Excel garbles them.
 
-    A copy is made, which takes room on the disk. Without room, the table stays as it is.
+    A copy is made, which takes room on the disk. Without room, the table stays as it is. No signal interrupts this.
     """
     with path.open("rb") as file:
         if all(part.isascii() for part in iter(partial(file.read, 2**20), b"")):
             return
-    with suppress(OSError), replaced_atomically(path) as marked, path.open("rb") as file, marked.open("wb") as copy:
+    with (
+        deferred(),
+        suppress(OSError),
+        replaced_atomically(path) as marked,  # first: Windows needs both files closed when one takes the other's place
+        path.open("rb") as file,
+        marked.open("wb") as copy,
+    ):
         copy.write(codecs.BOM_UTF8)
         shutil.copyfileobj(file, copy)
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from maskcls.files import add_byte_order_mark, append, cell, replaced_atomically
 from maskcls.inference.pipeline import Answered, Seen
-from maskcls.interrupts import deferred
 from maskcls.media.frames import Unusable
 
 Output = Callable[[Seen | Unusable], None]
@@ -109,8 +108,7 @@ def write_rows(path: Path, naming: Naming) -> Iterator[Output]:
 
             yield add
         if is_csv:
-            with deferred():
-                add_byte_order_mark(temporary)
+            add_byte_order_mark(temporary)
 
 
 def _headings(naming: Naming) -> list[str]:

@@ -20,7 +20,7 @@ from maskcls.data.decode import Decoded, UnreadableFilesError, UnreadableImageEr
 from maskcls.data.image_files import ImageFiles
 from maskcls.data.readable import report_remarks
 from maskcls.data.streaming import Images, StreamedImages
-from maskcls.errors import MACHINE_ERRORS, MachineError, UserError
+from maskcls.errors import MachineError, UserError, raise_machine_failure
 from maskcls.files import remove_unfinished, replaced_atomically, write_json
 from maskcls.progress import progress
 
@@ -200,8 +200,7 @@ def cached_images(files: ImageFiles, cache_dir: Path, *, threads: int, use_damag
             cache_dir.mkdir(parents=True, exist_ok=True)
             lock = FileLock(path.with_suffix(".lock")).acquire()
         except OSError as error:
-            if error.errno in MACHINE_ERRORS:
-                raise
+            raise_machine_failure(error, cache_dir)
             fault = f"cannot write in this folder: {error.strerror}"
             raise UserError(f"data.cache_dir={cache_dir}: {fault}; {ANOTHER}") from None
         with lock:

@@ -13,7 +13,7 @@ from maskcls.config import FacesConfig
 from maskcls.cores import in_threads
 from maskcls.data.decode import Box, UnreadableImageError, decode_image
 from maskcls.data.detection import CROP, Detection, Detector
-from maskcls.errors import MACHINE_ERRORS, UserError
+from maskcls.errors import UserError, raise_machine_failure
 from maskcls.files import replaced_atomically
 from maskcls.progress import progress
 
@@ -86,8 +86,7 @@ def find_detector(model: Path | None, *, cache_dir: Path, key: str = "faces.mode
             with replaced_atomically(path) as temporary:
                 temporary.write_bytes(content)
         except OSError as error:
-            if error.errno in MACHINE_ERRORS:
-                raise
+            raise_machine_failure(error, cache_dir)
             raise UserError(
                 f"{cache_dir}: cannot write the face detector in this folder: {error.strerror}; the environment "
                 "variable MASKCLS_CACHE names another one, or faces.model=PATH a copy of the detector"

@@ -12,7 +12,7 @@ from maskcls.config import nearest
 from maskcls.data.layout import Layout, class_name, find_layout, listed, plain_path, split_of, suggestion
 from maskcls.data.left_out import HIDDEN, LOOSE, NO_CLASSES, OWN, SYSTEM, endings, summaries, without_images
 from maskcls.data.walk import list_images
-from maskcls.errors import MACHINE_ERRORS, UserError
+from maskcls.errors import UserError, raise_machine_failure
 from maskcls.progress import progress
 from maskcls.wording import counted
 
@@ -108,8 +108,7 @@ def file_state(path: Path) -> tuple[int, int]:
     try:
         stat = path.stat()
     except OSError as error:
-        if error.errno in MACHINE_ERRORS:
-            raise
+        raise_machine_failure(error, path)
         return -1, 0
     return stat.st_size, stat.st_mtime_ns
 

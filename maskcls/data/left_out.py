@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from maskcls.data.formats import HEAD_BYTES, described, format_of, is_film
-from maskcls.errors import MACHINE_ERRORS
+from maskcls.errors import raise_machine_failure
 from maskcls.wording import counted
 
 log = logging.getLogger(__name__)
@@ -134,8 +134,7 @@ def left_out_reason(path: Path, *, is_regular: bool = False, with_videos: bool =
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError as error:
-        if error.errno in MACHINE_ERRORS:
-            raise
+        raise_machine_failure(error, path)
         if isinstance(error, FileNotFoundError) and path.is_symlink():
             return f"{DANGLING}: {os.readlink(path)} does not exist"
         # an image that may not be read is listed, and reported when it is decoded

@@ -22,7 +22,7 @@ from maskcls.data.splits import cut_missing_splits, split_by_group
 from maskcls.data.table import index_table
 from maskcls.data.table_rows import require_table
 from maskcls.data.walk import entries
-from maskcls.errors import MACHINE_ERRORS, UserError
+from maskcls.errors import UserError, raise_machine_failure
 from maskcls.files import move, sync_all
 
 log = logging.getLogger(__name__)
@@ -205,8 +205,7 @@ def _draw(config: SyntheticConfig) -> Path:
         config.root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.with_name(f"{folder.name}.lock")).acquire()
     except OSError as error:
-        if error.errno in MACHINE_ERRORS:
-            raise
+        raise_machine_failure(error, config.root)
         fault = f"cannot write in this folder: {error.strerror}"
         raise UserError(f"data.root={config.root}: {fault}; data.root=FOLDER names another one to draw in") from None
     with lock:

@@ -11,7 +11,7 @@ from maskcls.config import nearest
 from maskcls.data.formats import HEAD_BYTES, described
 from maskcls.data.layout import listed, split_of
 from maskcls.data.left_out import IMAGE_SUFFIXES
-from maskcls.errors import MACHINE_ERRORS, UserError
+from maskcls.errors import UserError, raise_machine_failure
 from maskcls.wording import counted
 
 # names of the columns that are looked for
@@ -126,8 +126,7 @@ def _text_of(table: Path) -> str:
     try:
         content = table.read_bytes()
     except OSError as error:
-        if error.errno in MACHINE_ERRORS:
-            raise
+        raise_machine_failure(error, table)
         raise UserError(f"data.table={table}: cannot be read: {error.strerror}") from None
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:

@@ -23,7 +23,7 @@ from maskcls.data.left_out import (
     summaries,
     system_reason,
 )
-from maskcls.errors import MACHINE_ERRORS, UserError
+from maskcls.errors import UserError, raise_machine_failure
 
 _IMAGE_SOURCES = "expected an image, a folder or a pattern such as photos/*.jpg"
 _SOURCES = (
@@ -120,8 +120,7 @@ class _Walk:
         try:
             is_folder = stat.S_ISDIR(full.stat().st_mode)
         except OSError as error:
-            if error.errno in MACHINE_ERRORS:
-                raise
+            raise_machine_failure(error, full)
             self.listing.left_out[path] = f"{DANGLING}: {os.readlink(full)} {_fault(error)}"
             return
         real = os.path.realpath(full)
@@ -165,8 +164,7 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as found:
             return sorted(found, key=lambda entry: entry.name)
     except OSError as error:
-        if error.errno in MACHINE_ERRORS:
-            raise
+        raise_machine_failure(error, folder)
         raise UserError(f"{folder}: cannot list this folder: {error.strerror}") from None
 
 

@@ -129,7 +129,6 @@ class Pipeline:
         """Collect pictures with together ``size`` faces; fewer if there are so many pictures, or they are large."""
         batch: list[_Looked] = []
         faces = pixels = 0
-        error: Exception | None = None
         try:
             for one in looked:
                 batch.append(one)
@@ -138,12 +137,11 @@ class Pipeline:
                 if max(faces, len(batch)) >= size or pixels >= PICTURE_BYTES:
                     yield batch
                     batch, faces, pixels = [], 0, 0
-        except Exception as raised:  # what came before it is classified first
-            error = raised
+        except Exception:
+            yield batch  # what came before the error is classified first
+            raise
         if batch:
             yield batch
-        if error is not None:
-            raise error
 
     def answer(self, image: np.ndarray) -> list[Answered]:
         """Classify the faces of one picture, or the picture as a whole.

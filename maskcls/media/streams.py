@@ -72,7 +72,8 @@ def _unknown_host(address: Address) -> str:
     """Say that a host does not exist, which libav calls an input/output error; empty if it does."""
     host = urlsplit(address.address).hostname
     try:
-        socket.getaddrinfo(host, None)
+        if host is not None:  # udp:// and tcp:// may listen at a port without one
+            socket.getaddrinfo(host, None)
     except OSError:
         return f"no host {host} is known"
     return ""

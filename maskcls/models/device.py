@@ -37,7 +37,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def use_device(device: torch.device) -> None:
-    """Make a GPU the current one of this process: without a word of which, torch asks and captures the current one."""
+    """Make a GPU the current one of this process. Some functions of torch use that one, whatever they get."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
 

@@ -7,7 +7,7 @@ is the last field, over all bytes before it. It detects damage, not manipulation
 import hashlib
 from pathlib import Path
 
-from maskcls.errors import MACHINE_ERRORS
+from maskcls.errors import raise_machine_failure
 
 # keys of the file's metadata: the JSON document, the model card of the training, the number format, and the digest
 DOCUMENT, CARD, PRECISION, DIGEST = "maskcls", "model_card", "precision", "sha256"
@@ -48,8 +48,7 @@ def read_sealed(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        if error.errno in MACHINE_ERRORS:
-            raise
+        raise_machine_failure(error, path)
         raise OnnxFileError(error.strerror or "cannot be read") from None
     seal = _seal("0" * LENGTH)
     body, end = memoryview(content)[: -len(seal)], content[-len(seal) :]

@@ -12,8 +12,10 @@ from maskcls.training.state import TrainingState
 
 log = logging.getLogger(__name__)
 
-# the share of a stretch of so many seconds that a training waits for a core; it is 2 % on an idle machine
-SECONDS, LIMIT = 5.0, 0.2
+# seconds between two looks
+SECONDS = 5.0
+# share of that time which a training spends waiting for a core before a line says so; on an idle machine it is 2 %
+LIMIT = 0.2
 
 
 @dataclass

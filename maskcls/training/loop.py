@@ -71,9 +71,8 @@ class NotFiniteError(TrainingError):
         self.files = batches.files(state.progress.epoch, batch)
         shown = ", ".join(self.files[:3]) + (", ..." if len(self.files) > 3 else "")
         super().__init__(
-            f"epoch {self.epoch}, step {steps + 1}: the loss or its gradient is "
-            f"not finite, at a learning rate of {self.learning_rate:g}, on the batch of {shown} (run.json lists all "
-            f"files); {REMEDY}"
+            f"epoch {self.epoch}, step {steps + 1}: the loss or its gradient is not finite, at a learning rate of "
+            f"{self.learning_rate:g}, on the batch of {shown} (run.json lists all files); {REMEDY}"
         )
 
 
